@@ -1,0 +1,1 @@
+"""The process: settings, signals, sockets, metrics, command line."""

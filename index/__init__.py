@@ -1,0 +1,1 @@
+"""What we believe about each asset. Imports neither tiering nor daemon."""

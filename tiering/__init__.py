@@ -1,0 +1,1 @@
+"""What moves between the tiers, where to, and how safely. Imports the index only."""

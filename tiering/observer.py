@@ -1,0 +1,64 @@
+"""What happened, told to whoever counts: the core never imports a metrics library."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from index.asset import Asset
+
+
+class Observer(Protocol):
+    """Is told what happened, past tense, at once and on the event loop; must neither block nor raise."""
+
+    def requested(self, result: str, size_bytes: int) -> None:
+        """A request for an asset's bytes was answered: `hit`, `miss` or `error`."""
+
+    def uploaded(self, asset: Asset, result: str, seconds: float, sent_bytes: int) -> None:
+        """An upload ended: `sent`, `adopted`, `copied`, `changed`, `deferred` or `refused`."""
+
+    def promoted(self, asset: Asset, result: str, seconds: float) -> None:
+        """A promotion ended: `restored`, `deferred`, `damaged`, `overtaken` or `no-space`."""
+
+    def demoted(self, asset: Asset, reason: str) -> None:
+        """A local copy was removed, because of `watermark`, `age`, `request` or `space`."""
+
+    def mismatched(self, asset: Asset) -> None:
+        """A remote copy was found missing or wrong."""
+
+    def overflowed(self) -> None:
+        """The watcher lost events or had to be started again."""
+
+    def reconciled(self, kind: str, found: int) -> None:
+        """A scan found `found` files that the watcher had not reported: `created`, `changed`, `missing` or `moved`."""
+
+    def stored(self, operation: str, result: str, seconds: float) -> None:
+        """A request to the store ended: `ok` or the code of its error."""
+
+
+class SilentObserver:
+    """Counts nothing."""
+
+    def requested(self, result: str, size_bytes: int) -> None:
+        """See Observer."""
+
+    def uploaded(self, asset: Asset, result: str, seconds: float, sent_bytes: int) -> None:
+        """See Observer."""
+
+    def promoted(self, asset: Asset, result: str, seconds: float) -> None:
+        """See Observer."""
+
+    def demoted(self, asset: Asset, reason: str) -> None:
+        """See Observer."""
+
+    def mismatched(self, asset: Asset) -> None:
+        """See Observer."""
+
+    def overflowed(self) -> None:
+        """See Observer."""
+
+    def reconciled(self, kind: str, found: int) -> None:
+        """See Observer."""
+
+    def stored(self, operation: str, result: str, seconds: float) -> None:
+        """See Observer."""

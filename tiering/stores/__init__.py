@@ -1,0 +1,1 @@
+"""The object stores, one file each; none knows another."""
