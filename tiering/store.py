@@ -165,7 +165,7 @@ class Store(Protocol):
         """Remove an object; one that is not there is no error. Raise PreconditionError where it is not of `etag`."""
 
     def list(self, prefix: str = "", *, after: str = "") -> AsyncIterator[Sequence[ObjectInfo]]:
-        """Yield pages of the objects whose key starts with `prefix`, in key order, from the first key beyond `after`."""
+        """Yield pages of the objects whose key starts with `prefix`, in key order, beginning after `after`."""
 
     async def copy(self, source: str, key: str, attributes: Attributes, *, etag: str) -> ObjectInfo:
         """Copy within the store, with new attributes, only if the source still has this ETag.
