@@ -110,7 +110,7 @@ class Asset:
     `fingerprint`, `sha256`, `disk_bytes` and `mode` describe the local file as last seen and are None or 0 where there
     is none; `sha256` is None until that content was hashed. `proof` describes the newest proven remote copy, which is
     of an older generation while an overwritten file waits for its upload. `overwrite` says that a person allowed this
-    generation to replace a foreign object at its key; `purge`, of a tombstone, that its remote copy must still be removed.
+    generation to replace a foreign object at its key; `purge`, of a tombstone, that the remote copy must still go.
     """
 
     id: AssetId
