@@ -176,8 +176,11 @@ class Store(Protocol):
     async def create_upload(self, key: str, attributes: Attributes) -> str:
         """Begin a multipart upload and return its id."""
 
-    async def put_part(self, key: str, upload_id: str, number: int, body: bytes) -> Part:
-        """Send one part; the store checks its MD5. Raise NotFoundError where there is no such upload."""
+    async def put_part(self, key: str, upload_id: str, number: int, body: bytes, *, md5: bytes) -> Part:
+        """Send one part, for the store to check against the MD5 (16 bytes) that its caller knows.
+
+        Raise CorruptError where it does not agree, NotFoundError where there is no such upload.
+        """
 
     async def list_parts(self, key: str, upload_id: str) -> Sequence[Part]:
         """Return the parts that the store has. Raise NotFoundError where there is no such upload."""
