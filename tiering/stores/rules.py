@@ -1,0 +1,77 @@
+"""What every store decides the same way: which keys there are, when a condition holds, what an ETag is."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from typing import TYPE_CHECKING, Final
+
+from tiering.store import Absent, CorruptError, PreconditionError, RefusedError, Unchanged
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tiering.store import Condition, ObjectInfo, Part
+
+OWN: Final = ".tierd/"
+"""What tierd keeps for itself: listed only when it is asked for, never an asset."""
+
+PAGE: Final = 1000
+"""Objects in one page of a listing."""
+
+MAX_KEY_BYTES: Final = 1024
+PART_NUMBERS: Final = range(1, 10_001)
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
+
+
+def check_key(key: str) -> None:
+    """Raise RefusedError where the key could not be stored everywhere, and as the same key."""
+    try:
+        size = len(key.encode())
+    except UnicodeEncodeError:
+        raise RefusedError(f"{key!a} cannot be an object's key: it is not UTF-8", key=key) from None
+    if not 1 <= size <= MAX_KEY_BYTES:
+        raise RefusedError(f"{key!a} cannot be an object's key: it has {size} bytes, not 1 to 1024", key=key)
+    if _CONTROL.search(key):
+        raise RefusedError(f"{key!a} cannot be an object's key: it has a control character", key=key)
+    if not {"", ".", ".."}.isdisjoint(key.split("/")):
+        raise RefusedError(f"{key!a} cannot be an object's key: it has an empty, `.` or `..` component", key=key)
+
+
+def check_condition(key: str, condition: Condition, etag: str | None) -> None:
+    """Raise PreconditionError unless a write may replace what is there: the object with this ETag, or none."""
+    if isinstance(condition, Absent) and etag is not None:
+        raise PreconditionError(f"{key}: there is an object already", key=key)
+    if isinstance(condition, Unchanged) and etag != condition.etag:
+        raise PreconditionError(f"{key}: the object is not the one with ETag {condition.etag}", key=key)
+
+
+def check_etag(key: str, wanted: str | None, etag: str) -> None:
+    """Raise PreconditionError where a certain ETag is wanted and the object has another."""
+    if wanted is not None and wanted != etag:
+        raise PreconditionError(f"{key}: the object has ETag {etag}, not {wanted}", key=key)
+
+
+def body_length(info: ObjectInfo, start: int, length: int | None) -> int:
+    """Return how many bytes a read must bring. Raise CorruptError where the object ends before them."""
+    end = info.size if length is None else start + length
+    if end > info.size or (start >= info.size and start > 0):
+        raise CorruptError(f"{info.key}: it has {info.size} bytes, too few to read from {start} to {end}", key=info.key)
+    return end - start
+
+
+def is_listed(key: str, prefix: str) -> bool:
+    """Whether a listing of `prefix` has this key."""
+    return key.startswith(prefix) and (prefix.startswith(OWN) or not key.startswith(OWN))
+
+
+def multipart_etag(parts: Sequence[Part]) -> str:
+    """Return the ETag that S3 gives to an object of these parts, whose ETags are MD5s."""
+    digests = b"".join(bytes.fromhex(part.etag) for part in parts)
+    return f"{hashlib.md5(digests, usedforsecurity=False).hexdigest()}-{len(parts)}"
+
+
+def check_part_number(key: str, number: int) -> None:
+    """Raise RefusedError where no part can have this number."""
+    if number not in PART_NUMBERS:
+        raise RefusedError(f"{key}: {number} is not a part's number: they go from 1 to 10,000", key=key)
