@@ -17,6 +17,7 @@ from tiering.stores.rules import (
     check_condition,
     check_etag,
     check_key,
+    check_md5,
     check_part_number,
     is_listed,
     multipart_etag,
@@ -137,11 +138,11 @@ class MemoryStore:
         self._uploads[upload_id] = _Upload(key, attributes, self._clock())
         return upload_id
 
-    async def put_part(self, key: str, upload_id: str, number: int, body: bytes) -> Part:
+    async def put_part(self, key: str, upload_id: str, number: int, body: bytes, *, md5: bytes) -> Part:
         """See Store."""
         check_part_number(key, number)
         await _turn()
-        part = Part(number, _md5(body), len(body))
+        part = Part(number, check_md5(key, body, md5), len(body))
         self._find_upload(key, upload_id).parts[number] = (part, bytes(body))
         return part
 

@@ -75,3 +75,11 @@ def check_part_number(key: str, number: int) -> None:
     """Raise RefusedError where no part can have this number."""
     if number not in PART_NUMBERS:
         raise RefusedError(f"{key}: {number} is not a part's number: they go from 1 to 10,000", key=key)
+
+
+def check_md5(key: str, body: bytes, md5: bytes) -> str:
+    """Return the ETag of these bytes. Raise CorruptError where their MD5 is another than was said."""
+    digest = hashlib.md5(body, usedforsecurity=False)
+    if digest.digest() != md5:
+        raise CorruptError(f"{key}: the MD5 of the bytes received is {digest.hexdigest()}, not {md5.hex()}", key=key)
+    return digest.hexdigest()
