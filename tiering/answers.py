@@ -1,0 +1,210 @@
+"""What the tiers answer to those who ask: frozen values, shaped for the questions and for nothing else.
+
+Paths are relative to the cache root unless the name says otherwise; times are seconds since the epoch, sizes bytes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping
+    from pathlib import Path
+
+    from index.asset import Asset, RelPath, Sighting
+    from index.catalog import Query
+    from index.lifecycle import State
+    from tiering.leases import Lease
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opened:
+    """An asset that was asked for by its name on disk. `ready` says that its bytes are at `location` now.
+
+    `hit` says that they were there when it was asked; a lease goes with every ready one.
+    """
+
+    asset: Asset
+    hit: bool
+    ready: bool
+    location: Path
+    lease: Lease | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HotContent:
+    """A local file, open for reading at `fd`, which is the receiver's to close; `sighting` is that of `fd`."""
+
+    asset: Asset
+    fd: int
+    sighting: Sighting
+    hit: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ColdContent:
+    """A whole asset on its way from the store. The last chunk comes only after the digest agreed.
+
+    Iterating raises CorruptError or UnavailableError where it cannot be finished. `chunks` must be closed (aclose)
+    by the receiver, whether it was read to its end or not.
+    """
+
+    asset: Asset
+    size: int
+    sha256: str
+    mtime_ns: int
+    chunks: AsyncIterator[bytes]
+
+
+Content = HotContent | ColdContent
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Peek:
+    """What an answer's head needs to know about a content that nobody moves for it. `etag` has no quotes."""
+
+    asset: Asset
+    etag: str
+    size: int
+    mtime_ns: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """Which assets a command is about: these paths, or all that match the query. Exactly one of the two is given."""
+
+    paths: tuple[RelPath, ...] | None = None
+    query: Query | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """What came of a command for one path.
+
+    `outcome` is `done`, `unchanged`, `planned`, `started`, `refused`, `failed` or `unknown`; `reason` says why.
+    `state` is None and `size` 0 where there is no such asset.
+    """
+
+    path: RelPath
+    outcome: str
+    reason: str = ""
+    state: State | None = None
+    size: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Explanation:
+    """What would happen to an asset next, and why. `rank` counts from 0, the next to be demoted; None if it is not."""
+
+    asset: Asset
+    rank: int | None
+    next: str
+    reasons: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Queue:
+    """What waits and what is under way."""
+
+    waiting: int = 0
+    uploading: int = 0
+    promoting: int = 0
+    oldest_unprotected_seconds: float = 0.0
+    unprotected_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Disk:
+    """The local disk: `limit` is what may be used, `high` and `low` are parts of it.
+
+    `full` says that room was wanted and could not be made.
+    """
+
+    total: int
+    free: int
+    used: int
+    limit: int
+    high: float
+    low: float
+    full: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ColdTier:
+    """The store as last seen; `reason` says why it is not reachable."""
+
+    url: str
+    reachable: bool
+    reason: str = ""
+    capabilities: Mapping[str, bool | str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BrakeState:
+    """Whether destructive work is frozen, why and since when, and how many files were missing."""
+
+    engaged: bool = False
+    reason: str = ""
+    since: float | None = None
+    missing: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Status:
+    """Everything at a glance, from memory. `faults` says why hot bytes cannot be served; empty when they can."""
+
+    assets: Mapping[State, int]
+    bytes: Mapping[State, int]
+    queue: Queue
+    disk: Disk
+    store: ColdTier
+    brake: BrakeState
+    faults: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerifyProgress:
+    """How far a verification is."""
+
+    checked: int
+    total: int
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """One thing in which the store, the disk and the index do not agree."""
+
+    path: RelPath
+    kind: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerifyReport:
+    """What a verification found; `superseded` are the keys of objects that a higher generation has replaced."""
+
+    checked: int
+    bytes: int
+    differences: tuple[Difference, ...] = ()
+    superseded: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DrainProgress:
+    """What has no proven remote copy yet."""
+
+    unprotected: int
+    unprotected_bytes: int
+    stuck: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DrainReport:
+    """How a drain ended; `stuck` are those that wait for a person."""
+
+    done: bool
+    unprotected: int
+    unprotected_bytes: int
+    stuck: tuple[RelPath, ...] = ()
