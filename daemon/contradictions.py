@@ -1,0 +1,160 @@
+"""What no single value shows: keys that contradict each other, and places that are not what the configuration says.
+
+Each rule is a function from the settings to the problem it finds, if any. Paths are compared with their symbolic links
+followed: two names of one directory are one directory.
+"""
+
+from __future__ import annotations
+
+import grp
+import os
+import pwd
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from daemon.settings import Settings
+
+SOCKET_PATH_BYTES: Final = 107
+"""What fits into sockaddr_un with its closing zero."""
+
+
+@dataclass(frozen=True, slots=True)
+class Contradiction:
+    """Keys that do not go together: the first is to be changed, the others say why."""
+
+    keys: tuple[str, ...]
+    wrong: str
+    right: str
+
+
+def find_contradictions(settings: Settings) -> Iterator[Contradiction]:
+    """Yield everything in the settings that contradicts itself or the machine."""
+    yield from _watermarks(settings)
+    yield from _places(settings)
+    yield from _provider(settings)
+    yield from _socket(settings)
+    yield from _peers(settings)
+    yield from _root(settings.cache.root)
+
+
+def _watermarks(settings: Settings) -> Iterator[Contradiction]:
+    low, high = settings.cache.low_watermark, settings.cache.high_watermark
+    if low >= high:
+        yield Contradiction(
+            ("cache.low_watermark", "cache.high_watermark"),
+            f"{low} is not below high_watermark ({high})",
+            "demotion starts at the high one and stops at the low one: choose a lower low_watermark",
+        )
+
+
+def _places(settings: Settings) -> Iterator[Contradiction]:
+    root, catalog, store = settings.cache.root, settings.index.path, settings.store.directory
+    if _is_within(catalog, root):
+        yield Contradiction(
+            ("index.path", "cache.root"),
+            f"{catalog} lies inside the cache root ({root})",
+            "put the index elsewhere: it would be taken for an asset",
+        )
+    if store is None:
+        return
+    if _is_within(store, root):
+        yield Contradiction(
+            ("store.url", "cache.root"),
+            f"{store} lies inside the cache root ({root})",
+            "put the store elsewhere: its objects would be taken for assets",
+        )
+    elif _is_within(root, store):
+        yield Contradiction(
+            ("cache.root", "store.url"),
+            f"{root} lies inside the store ({store})",
+            "put the cache root elsewhere: assets would be taken for objects",
+        )
+    if _is_within(catalog, store):
+        yield Contradiction(
+            ("index.path", "store.url"),
+            f"{catalog} lies inside the store ({store})",
+            "put the index elsewhere: it would be taken for an object",
+        )
+
+
+_PROVIDERS: Final = {
+    "file": {"local"},
+    "s3": {"aws", "oci", "minio", "custom"},
+    "memory": {"local", "custom"},
+}
+
+
+def _provider(settings: Settings) -> Iterator[Contradiction]:
+    store = settings.store
+    if store.provider is not None and store.provider not in _PROVIDERS[store.scheme]:
+        yield Contradiction(
+            ("store.provider", "store.url"),
+            f"'{store.provider}' does not serve {store.scheme}: URLs ({store.url})",
+            "leave provider out, it follows from the URL, or change the URL",
+        )
+
+
+def _socket(settings: Settings) -> Iterator[Contradiction]:
+    length = len(os.fsencode(settings.api.socket))
+    if length > SOCKET_PATH_BYTES:
+        yield Contradiction(
+            ("api.socket",),
+            f"{settings.api.socket} is {length} bytes long",
+            f"a socket's path has at most {SOCKET_PATH_BYTES} bytes: choose a shorter one",
+        )
+
+
+def _peers(settings: Settings) -> Iterator[Contradiction]:
+    api = settings.api
+    if api.group is not None and not _is_group(api.group):
+        yield Contradiction(("api.group",), f"there is no group '{api.group}'", "name a group of this host")
+    for right in ("read", "write", "admin"):
+        for name in getattr(api, right) or ():
+            if not (_is_group(name[1:]) if name.startswith("@") else _is_user(name)):
+                yield Contradiction(
+                    (f"api.{right}",), f"there is no '{name}' on this host", "name users, and groups as '@group'"
+                )
+
+
+def _root(root: Path) -> Iterator[Contradiction]:
+    keys = ("cache.root",)
+    if not root.exists():
+        yield Contradiction(keys, f"{root} does not exist", f"mount the disk, or make the directory: mkdir -p {root}")
+    elif not root.is_dir():
+        yield Contradiction(keys, f"{root} is not a directory", "name the directory that holds the media")
+    elif not os.access(root, os.R_OK | os.W_OK | os.X_OK):
+        yield Contradiction(keys, f"{root} is not writable", f"let {_user_name()} read and write it")
+
+
+def _is_within(path: Path, directory: Path) -> bool:
+    real, above = os.path.realpath(path), os.path.realpath(directory)
+    return os.path.commonpath((real, above)) == above
+
+
+def _is_group(name: str) -> bool:
+    """Whether the host knows the group; a number needs no entry, containers often have none."""
+    try:
+        grp.getgrnam(name)
+    except KeyError:
+        return name.isdecimal()
+    return True
+
+
+def _is_user(name: str) -> bool:
+    """Whether the host knows the user; a number needs no entry."""
+    try:
+        pwd.getpwnam(name)
+    except KeyError:
+        return name.isdecimal()
+    return True
+
+
+def _user_name() -> str:
+    try:
+        return f"the user {pwd.getpwuid(os.geteuid()).pw_name}"
+    except KeyError:
+        return f"the user {os.geteuid()}"

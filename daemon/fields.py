@@ -1,0 +1,209 @@
+"""What a value in the configuration may look like: one type a kind of value.
+
+Paths are made absolute while they are read, against the directory given as validation context; whoever compares them
+later compares what they mean. A validator's message completes the sentence "the value …".
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final, Literal, NamedTuple, TypeVar
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, ValidationInfo
+from pydantic_core import PydanticCustomError
+
+from daemon.sources import Override, resolve
+from daemon.units import format_duration, format_size, parse_duration, parse_size
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+CREDENTIALS: Final = "credentials"
+"""The type of the error whose value must not be shown."""
+NO_CREDENTIALS: Final = (
+    "should carry no credentials: they come from the standard AWS chain (AWS_PROFILE, ~/.aws/credentials, instance "
+    "role) or systemd LoadCredential"
+)
+_SCHEMES: Final = "should be file:PATH, s3://BUCKET/PREFIX or memory://"
+
+T = TypeVar("T", int, timedelta)
+
+
+class Address(NamedTuple):
+    """Where to listen on TCP."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+def wrong(right: str, kind: str = "value") -> PydanticCustomError:
+    """Return the error that says what the value should be."""
+    return PydanticCustomError(kind, "{right}", {"right": right})
+
+
+def between(low: T, high: T, *, say: Callable[[T], str]) -> AfterValidator:
+    """Return a validator that lets pass what is not below `low` and not above `high`."""
+
+    def check(value: T) -> T:
+        if not low <= value <= high:
+            raise wrong(f"should be at least {say(low)} and at most {say(high)}")
+        return value
+
+    return AfterValidator(check)
+
+
+def _from_text(parse: Callable[[str], object]) -> BeforeValidator:
+    """Read numbers out of the environment; the type itself refuses what is none, and a quoted number in the file."""
+
+    def read(value: object) -> object:
+        if not isinstance(value, Override):
+            return value
+        try:
+            return parse(value)
+        except ValueError:
+            return value
+
+    return BeforeValidator(read)
+
+
+def _duration(value: object) -> timedelta:
+    if isinstance(value, timedelta):
+        return value
+    if value == 0 and not isinstance(value, bool):
+        return timedelta()
+    try:
+        return parse_duration(value if isinstance(value, str) else "")
+    except ValueError:
+        raise wrong("should be a whole number with ms, s, m, h, d or w, as in '30d'") from None
+
+
+def _size(value: object) -> int:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    try:
+        return parse_size(value if isinstance(value, str) else "")
+    except ValueError:
+        raise wrong("should be a number with B, KiB, MiB, GiB or TiB, as in '140 GiB'") from None
+
+
+def _mode(value: object) -> int:
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= 0o777:  # noqa: PLR2004 - all bits
+        return value
+    if isinstance(value, str) and re.fullmatch(r"0?[0-7]{3}", value):
+        return int(value, 8)
+    raise wrong("should be permission bits in octal, as in '0660'")
+
+
+def _names(value: object) -> object:
+    if isinstance(value, Override):
+        value = [name.strip() for name in value.split(",") if name.strip()]
+    if not isinstance(value, list | tuple) or not all(isinstance(name, str) and name for name in value):
+        raise wrong("should be a list of names, as in ['a', 'b'] (in the environment: a,b)")
+    return tuple(str(name) for name in value)
+
+
+def _patterns(names: tuple[str, ...]) -> tuple[str, ...]:
+    if any("/" in name for name in names):
+        raise wrong("should hold patterns of one name, without '/': what lies beneath an ignored directory is ignored")
+    return names
+
+
+def _address(value: object) -> Address | None:
+    if value is None or isinstance(value, Address) or value == "":
+        return value or None  # type: ignore[return-value]
+    found = re.fullmatch(
+        r"(?:\[([0-9A-Fa-f:]+)\]|([^:\[\]/\s]+)):([0-9]{1,5})", value if isinstance(value, str) else ""
+    )
+    if found is None or int(found[3]) > 65535:  # noqa: PLR2004 - the largest port
+        raise wrong("should be HOST:PORT, as in '127.0.0.1:9469', or '' for nowhere")
+    return Address(found[1] or found[2], int(found[3]))
+
+
+def _base(info: ValidationInfo) -> Path:
+    return info.context if isinstance(info.context, Path) else Path.cwd()
+
+
+def _located(value: object, info: ValidationInfo) -> Path:
+    if not isinstance(value, str | Path) or not str(value) or "\0" in str(value):
+        raise wrong("should be a path")
+    return resolve(_base(info), value)
+
+
+def _store_url(value: object, info: ValidationInfo) -> str:
+    if not isinstance(value, str):
+        raise wrong(_SCHEMES)
+    scheme, _, rest = value.partition(":")
+    if scheme == "file":
+        return _file_url(rest, _base(info))
+    if scheme == "s3":
+        return _bucket_url(value)
+    if scheme == "memory" and rest in {"//", "///"}:
+        return "memory://"
+    if scheme in {"gs", "az"}:
+        raise wrong(f"should be of another kind: {scheme}:// is not supported by this version; file: and s3:// are")
+    raise wrong(_SCHEMES)
+
+
+def _file_url(rest: str, base: Path) -> str:
+    if rest.startswith("//") and not rest.startswith(("///", "//./", "//../")):
+        raise wrong("should be file:PATH or file:///PATH: what follows file:// would be the name of a host")
+    path = re.sub(r"^//(?=[./])", "", rest)
+    if not path:
+        raise wrong("should name a directory, as in 'file:./var/cold'")
+    return f"file://{resolve(base, path)}"
+
+
+def _bucket_url(value: str) -> str:
+    parts = urlsplit(value)
+    if "@" in parts.netloc:
+        raise wrong(NO_CREDENTIALS, CREDENTIALS)
+    prefix = parts.path.strip("/")
+    named = re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}", parts.netloc)
+    if not named or parts.query or parts.fragment or not value.isprintable():
+        raise wrong("should be s3://BUCKET/PREFIX, with the name of a bucket and nothing after the prefix")
+    if any(part in {"", ".", ".."} for part in prefix.split("/")) and prefix:
+        raise wrong("should have a prefix without '//', '.' and '..' in it")
+    return f"s3://{parts.netloc}/{prefix}".rstrip("/")
+
+
+def _endpoint(value: str) -> str:
+    parts = urlsplit(value)
+    if "@" in parts.netloc:
+        raise wrong(NO_CREDENTIALS, CREDENTIALS)
+    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
+        raise wrong("should be http://HOST:PORT or https://HOST:PORT")
+    return value.rstrip("/")
+
+
+def _layout(value: object) -> object:
+    if value in {"creative", "episodic", "dated", "temporal"}:
+        raise wrong("arrives with a later version; should be 'mirror', which this version supports")
+    return value
+
+
+def _rules(value: object) -> None:
+    if value is not None:
+        raise wrong("own rules arrive with a later version; leave them out, the layout is 'mirror'")
+
+
+Whole = Annotated[int, _from_text(int)]
+Share = Annotated[float, _from_text(float)]
+Text = Annotated[str, Field(min_length=1)]
+Duration = Annotated[timedelta, BeforeValidator(_duration), PlainSerializer(format_duration)]
+Size = Annotated[int, BeforeValidator(_size), PlainSerializer(format_size)]
+Mode = Annotated[int, BeforeValidator(_mode), PlainSerializer("{:04o}".format)]
+Names = Annotated[tuple[str, ...], BeforeValidator(_names)]
+Patterns = Annotated[Names, AfterValidator(_patterns)]
+Listen = Annotated[Address | None, BeforeValidator(_address), PlainSerializer(lambda address: str(address or ""))]
+Located = Annotated[Path, BeforeValidator(_located), PlainSerializer(os.fspath)]
+StoreUrl = Annotated[str, BeforeValidator(_store_url)]
+Endpoint = Annotated[str, AfterValidator(_endpoint)]
+Layout = Annotated[Literal["mirror"], BeforeValidator(_layout)]
+NotYet = Annotated[None, BeforeValidator(_rules)]

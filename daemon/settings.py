@@ -1,0 +1,140 @@
+"""Every key of `config.toml`: its type and its default. Frozen, one class a table."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from daemon import fields
+from daemon.units import format_duration, format_size
+
+MIB: Final = 1024**2
+LARGEST_PIECE: Final = 256 * MIB
+"""What is sent as one piece is held in memory as one piece."""
+
+
+class Section(BaseModel):
+    """One table of the file."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", validate_default=True)
+
+
+class Cache(Section):
+    """The hot tier."""
+
+    root: fields.Located = Path("./media")
+    size_limit: Annotated[fields.Size, Field(gt=0)] | None = None
+    high_watermark: Annotated[fields.Share, Field(gt=0, le=1)] = 0.90
+    low_watermark: Annotated[fields.Share, Field(gt=0, le=1)] = 0.80
+    ignore: fields.Patterns = (".*", "*.part", "*.tmp", "*.tierd.json", "lost+found")
+
+
+class Index(Section):
+    """What tierd believes."""
+
+    path: fields.Located = Path("./var/index.db")
+
+
+class Store(Section):
+    """The cold tier. A `file:` URL has its path made absolute."""
+
+    url: fields.StoreUrl = "file:./var/cold"
+    provider: Literal["aws", "oci", "minio", "gcp", "azure", "custom", "local"] | None = None
+    endpoint: fields.Endpoint | None = None
+    region: fields.Text | None = None
+    profile: fields.Text | None = None
+    addressing_style: Literal["auto", "path", "virtual"] | None = None
+    storage_class: fields.Text | None = None
+    encryption: fields.Text | None = None
+
+    @property
+    def scheme(self) -> str:
+        """What the URL begins with: `file`, `s3` or `memory`."""
+        return self.url.partition(":")[0]
+
+    @property
+    def directory(self) -> Path | None:
+        """Where a `file:` store lies; None for any other."""
+        return Path(self.url.removeprefix("file://")) if self.scheme == "file" else None
+
+
+class Layout(Section):
+    """How metadata become an object key."""
+
+    name: fields.Layout = "mirror"
+    rules: fields.NotYet = None
+
+
+class Tiering(Section):
+    """What moves, and when."""
+
+    policy: Literal["lru", "age"] = "lru"
+    cold_after: fields.Duration = timedelta(days=30)
+    cool_down: fields.Duration = timedelta(minutes=10)
+    min_residence: fields.Duration = timedelta(minutes=10)
+    interval: Annotated[
+        fields.Duration, fields.between(timedelta(seconds=1), timedelta(days=1), say=format_duration)
+    ] = timedelta(minutes=1)
+
+
+class Upload(Section):
+    """How files travel to the store. `bandwidth` is in bytes per second."""
+
+    concurrency: Annotated[fields.Whole, Field(ge=1, le=256)] = 32
+    part_size: Annotated[fields.Size, fields.between(5 * MIB, LARGEST_PIECE, say=format_size)] = 16 * MIB
+    multipart_above: Annotated[fields.Size, fields.between(1, LARGEST_PIECE, say=format_size)] = 64 * MIB
+    bandwidth: Annotated[fields.Size, Field(gt=0)] | None = None
+    settle: fields.Duration = timedelta(seconds=2)
+
+
+class Api(Section):
+    """The unix socket, and who may do what on it: names of users, and of groups with `@` before them."""
+
+    socket: fields.Located = Path("./var/tierd.sock")
+    mode: fields.Mode = 0o660
+    group: fields.Text | None = None
+    read: fields.Names | None = None
+    write: fields.Names | None = None
+    admin: fields.Names | None = None
+
+
+class Metrics(Section):
+    """Where Prometheus scrapes, besides the socket. None: nowhere."""
+
+    listen: fields.Listen = fields.Address("127.0.0.1", 9469)
+
+
+class Log(Section):
+    """What is said on stderr."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["auto", "text", "json"] = "auto"
+
+
+class Settings(Section):
+    """Everything that can be configured. Relative paths are made absolute against the validation context."""
+
+    cache: Cache
+    index: Index
+    store: Store
+    layout: Layout
+    tiering: Tiering
+    upload: Upload
+    api: Api
+    metrics: Metrics
+    log: Log
+
+    @model_validator(mode="before")
+    @classmethod
+    def _name_all(cls, tables: dict[str, Any]) -> dict[str, Any]:
+        """A table that is left out is an empty one: its defaults are resolved like what is written."""
+        return {name: {} for name in cls.model_fields} | tables
+
+    @classmethod
+    def tables(cls) -> dict[str, type[Section]]:
+        """Return the tables by name."""
+        kinds = {name: field.annotation for name, field in cls.model_fields.items()}
+        return {name: kind for name, kind in kinds.items() if isinstance(kind, type) and issubclass(kind, Section)}
