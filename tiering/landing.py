@@ -84,6 +84,11 @@ class Landing:
         with self._lock, translated(self.path):
             return os.pread(self._open_fd(), available, offset)
 
+    def open_reader(self) -> int:
+        """Return a descriptor of its own, for reading only, that outlives the landing; its caller closes it."""
+        with self._lock, translated(self.path):
+            return os.open(f"/proc/self/fd/{self._open_fd()}", os.O_RDONLY | os.O_CLOEXEC)
+
     def land(self, *, mode: int, mtime_ns: int, sha256: str) -> Sighting:
         """Give the file its name, durably, and return it as seen.
 

@@ -292,9 +292,9 @@ def _step(held: int, name: bytes, path: str, *, make: bool) -> int:
             # The kernel answers the same for a file, which rules out that anything is below it, and for a link, which
             # says nothing about what exists.
             if stat.S_ISLNK(os.stat(name, dir_fd=held, follow_symlinks=False).st_mode):
-                raise NotRegularError(
-                    path, "a directory on the way is a symbolic link, which is not followed"
-                ) from None
+                raise NotRegularError(path, "is behind a symbolic link, which is not followed") from None
+            if make:
+                raise NotRegularError(path, "a file is where its directory must be made") from None
             raise
 
 
