@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import time
 import uuid
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
-from tiering.store import CorruptError, NotFoundError, ObjectInfo, Part, PendingUpload
+from tiering.store import NotFoundError, ObjectInfo, Part, PendingUpload
 from tiering.stores.rules import (
     PAGE,
     body_length,
@@ -19,7 +18,9 @@ from tiering.stores.rules import (
     check_key,
     check_md5,
     check_part_number,
+    check_parts,
     is_listed,
+    md5_of,
     multipart_etag,
 )
 
@@ -29,10 +30,6 @@ if TYPE_CHECKING:
     from tiering.store import Attributes, Condition
 
 _CHUNK: Final = 256 * 1024
-
-
-def _md5(body: bytes) -> str:
-    return hashlib.md5(body, usedforsecurity=False).hexdigest()
 
 
 async def _turn() -> None:
@@ -89,7 +86,7 @@ class MemoryStore:
         """See Store."""
         check_key(key)
         await _turn()
-        return self._write(key, bytes(body), _md5(body), attributes, condition)
+        return self._write(key, bytes(body), md5_of(body), attributes, condition)
 
     async def head(self, key: str) -> ObjectInfo:
         """See Store."""
@@ -128,7 +125,7 @@ class MemoryStore:
         await _turn()
         found = self._find(source)
         check_etag(source, etag, found.info.etag)
-        return self._write(key, found.body, _md5(found.body), attributes, None)
+        return self._write(key, found.body, md5_of(found.body), attributes, None)
 
     async def create_upload(self, key: str, attributes: Attributes) -> str:
         """See Store."""
@@ -165,8 +162,7 @@ class MemoryStore:
             if done is not None and done.info.etag == etag:
                 return done.info
             raise
-        if any(upload.parts.get(part.number, (None,))[0] != part for part in parts):
-            raise CorruptError(f"{key}: the store does not have the parts that were said", key=key)
+        check_parts(key, parts, [part for part, _ in upload.parts.values()])
         body = b"".join(upload.parts[part.number][1] for part in parts)
         info = self._write(key, body, etag, upload.attributes, condition)
         del self._uploads[upload_id]

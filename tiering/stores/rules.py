@@ -77,9 +77,20 @@ def check_part_number(key: str, number: int) -> None:
         raise RefusedError(f"{key}: {number} is not a part's number: they go from 1 to 10,000", key=key)
 
 
+def check_parts(key: str, said: Sequence[Part], stored: Sequence[Part]) -> None:
+    """Raise CorruptError where an upload is to be completed with parts that the store does not have."""
+    if not set(said) <= set(stored):
+        raise CorruptError(f"{key}: the store does not have the parts that were said", key=key)
+
+
+def md5_of(body: bytes) -> str:
+    """Return the ETag of bytes that were sent in one piece."""
+    return hashlib.md5(body, usedforsecurity=False).hexdigest()
+
+
 def check_md5(key: str, body: bytes, md5: bytes) -> str:
     """Return the ETag of these bytes. Raise CorruptError where their MD5 is another than was said."""
-    digest = hashlib.md5(body, usedforsecurity=False)
-    if digest.digest() != md5:
-        raise CorruptError(f"{key}: the MD5 of the bytes received is {digest.hexdigest()}, not {md5.hex()}", key=key)
-    return digest.hexdigest()
+    etag = md5_of(body)
+    if etag != md5.hex():
+        raise CorruptError(f"{key}: the MD5 of the bytes received is {etag}, not {md5.hex()}", key=key)
+    return etag
