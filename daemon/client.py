@@ -11,18 +11,17 @@ from __future__ import annotations
 
 import base64
 import binascii
-import os
 import threading
 import time
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self, TypedDict, Unpack
-from urllib.parse import unquote_to_bytes
 
-from daemon.wire import TierdError, UnreachableError, Wire, chunks, encode, target
+from daemon.wire import TierdError, UnreachableError, Wire, chunks, decode, encode, target
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Iterator, Mapping, Sequence
     from http.client import HTTPResponse
 
@@ -58,9 +57,10 @@ class Opened:
 
 
 class How(TypedDict, total=False):
-    """How to act on assets. `filter` chooses them where no paths are given: a mapping of `state` (a list), `type`, `q`,
-    `fields`, `tags`, `pinned`; an empty one means all. `dry_run` returns the plan. With `wait` False the outcome says
-    that it was begun.
+    """How to act on assets, and on which.
+
+    `filter` chooses them where no paths are given: a mapping of `state` (a list), `type`, `q`, `fields`, `tags`,
+    `pinned`; an empty one means all. `dry_run` returns the plan. With `wait` False the outcome says that it was begun.
     """
 
     filter: Mapping[str, object]
@@ -116,7 +116,7 @@ class Client:
             raise NotReadyError(path, found["state"])
         with _Renewal(self._wire, path, found["lease"]):
             yield Opened(
-                path=Path(os.fsdecode(unquote_to_bytes(found["href"]))),
+                path=Path(decode(found["href"])),
                 relative=path,
                 state=found["state"],
                 hit=found["hit"],
@@ -208,11 +208,11 @@ class Client:
             raise UnreachableError("the daemon ended the stream of events", "go on after the last cursor you saw")
 
     def verify(self, *, deep: bool = False) -> Iterator[Json]:
-        """Compare the index with the store; `deep` reads all bytes. Yield `{"progress": …}`, at last `{"report": …}`."""
+        """Compare the index with the store; `deep` reads all bytes. Yield `progress` objects, at last a `report`."""
         return self._report("verify", {"deep": deep})
 
     def drain(self, *, wait: bool = True, timeout: float | None = None) -> Iterator[Json]:
-        """Upload everything now; yield `{"progress": …}` until nothing is unprotected, at last `{"report": …}`."""
+        """Upload everything now; yield `progress` objects until nothing is unprotected, at last a `report`."""
         return self._report("drain", {"wait": wait, "timeout": timeout})
 
     def resume(self) -> Json:

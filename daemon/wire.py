@@ -8,7 +8,7 @@ import socket
 from contextlib import contextmanager
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, unquote_to_bytes, urlencode
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -101,6 +101,11 @@ def chunks(response: http.client.HTTPResponse) -> Iterator[bytes]:
 def encode(path: str) -> str:
     """Return the exact bytes of the path as a URL says them."""
     return quote(path.encode("utf-8", "surrogateescape"), safe="/~")
+
+
+def decode(href: str) -> str:
+    """Return the path that `encode` made a URL's part of."""
+    return unquote_to_bytes(href).decode("utf-8", "surrogateescape")
 
 
 def target(*parts: str, **query: object) -> str:

@@ -1,0 +1,73 @@
+"""Commands about assets: which there are, why one is where it is, and away with it."""
+
+from functools import partial
+from typing import Annotated
+
+import typer
+
+from daemon import render
+from daemon.cli_moves import Fields, Kind, States, Tags, Text, pairs
+from daemon.cli_options import Code, asset_path, attempt, options, show_results
+from daemon.units import human_size
+
+Path = Annotated[str, typer.Argument(help="An asset, by path relative to the cache root.", metavar="PATH")]
+
+
+def list_assets(
+    context: typer.Context,
+    *,
+    state: States = None,
+    kind: Kind = None,
+    text: Text = None,
+    field: Fields = None,
+    tag: Tags = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="At most so many.")] = None,
+) -> None:
+    """List assets, in path order."""
+    given = options(context)
+    found = given.client().assets(state=state or None, type=kind, q=text, fields=pairs(field), tags=pairs(tag))
+    chosen = (asset for asset, _ in zip(found, range(limit), strict=False)) if limit else found
+    if given.json:
+        render.show_json({"assets": list(chosen), "cursor": None})
+    else:
+        render.show_assets(chosen)
+
+
+def explain(context: typer.Context, path: Path) -> None:
+    """Say where an asset is, what would happen to it next, and why."""
+    given = options(context)
+    client = given.client()
+    found = client.explain(asset_path(client, path))
+    if given.json:
+        render.show_json(found)
+        return
+    proof = found.get("proof") or {}
+    proven = ", ".join(f"{name} {value}" for name, value in proof.items() if value is not None)
+    render.show_pairs(
+        (
+            ("path", found["path"]),
+            ("state", found["state"]),
+            ("proof", proven or "none"),
+            ("heat", found.get("heat")),
+            ("rank", found.get("rank")),
+            ("next", found["next"]),
+            *(("because", reason) for reason in found["reasons"]),
+        )
+    )
+
+
+def rm(
+    context: typer.Context,
+    paths: Annotated[list[str], typer.Argument(help="Assets, by path relative to the cache root.", metavar="PATH")],
+) -> Code:
+    """Remove assets from both tiers. Deleting a local file alone only makes its asset cold."""
+    given = options(context)
+    client = given.client()
+    exact = [asset_path(client, path) for path in paths]
+    results = [attempt(partial(client.asset, path), path, "planned") for path in exact]
+    found = [result for result in results if result["outcome"] == "planned"]
+    if found and not given.dry_run:
+        size = human_size(sum(result["size"] for result in found))
+        given.confirm(f"Remove {len(found)} of {len(paths)} assets ({size}) from this disk and the store, for good?")
+        results = [attempt(partial(client.remove, path), path, "done") for path in exact]
+    return show_results(given, results)

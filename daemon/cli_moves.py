@@ -1,0 +1,98 @@
+"""Commands that move assets between the tiers, or keep them from it. They differ in one verb only."""
+
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, Final
+
+import typer
+
+from daemon import render
+from daemon.cli_options import Code, asset_path, options, show_results
+from daemon.client import Client, How
+
+Act = Callable[..., list[dict[str, Any]]]
+
+Paths = Annotated[list[str] | None, typer.Argument(help="Assets, by path relative to the cache root.", metavar="PATH")]
+Everything = Annotated[bool, typer.Option("--all", help="All assets, or all that the options below choose.")]
+States = Annotated[list[str] | None, typer.Option("--state", help="Those in this state (may be repeated).")]
+Kind = Annotated[str | None, typer.Option("--type", help="Those of this type.")]
+Text = Annotated[str | None, typer.Option("--query", "-q", help="Those with this text in their path.")]
+Fields = Annotated[list[str] | None, typer.Option("--field", help="Those with this field.", metavar="NAME=VALUE")]
+Tags = Annotated[list[str] | None, typer.Option("--tag", help="Those with this tag.", metavar="NAME=VALUE")]
+Wait = Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until it is done, or only begin it.")]
+Overwrite = Annotated[
+    bool, typer.Option("--overwrite", help="Let the local file replace a foreign object that has its key.")
+]
+
+
+def pairs(given: list[str] | None) -> dict[str, str]:
+    """Return NAME=VALUE arguments as a mapping."""
+    found = {}
+    for text in given or ():
+        name, equals, value = text.partition("=")
+        if not (name and equals):
+            raise typer.BadParameter(f"{text!r} is not NAME=VALUE")
+        found[name] = value
+    return found
+
+
+def _command(act: Act, summary: str) -> Callable[..., Code]:
+    def command(
+        context: typer.Context,
+        paths: Paths = None,
+        *,
+        everything: Everything = False,
+        state: States = None,
+        kind: Kind = None,
+        text: Text = None,
+        field: Fields = None,
+        tag: Tags = None,
+        wait: Wait = True,
+    ) -> Code:
+        chosen = {"state": state, "type": kind, "q": text, "fields": pairs(field), "tags": pairs(tag)}
+        where = {name: value for name, value in chosen.items() if value}
+        return _run(context, act, paths, where, everything=everything, how={"wait": wait})
+
+    command.__name__ = act.__name__
+    command.__doc__ = summary
+    return command
+
+
+def retry(
+    context: typer.Context,
+    paths: Paths = None,
+    *,
+    everything: Everything = False,
+    state: States = None,
+    overwrite: Overwrite = False,
+    wait: Wait = True,
+) -> Code:
+    """Try again what is stuck or damaged."""
+    where = {"state": state} if state else {}
+    how = {"wait": wait, "overwrite": overwrite}
+    return _run(context, Client.retry, paths, where, everything=everything, how=how)
+
+
+promote: Final = _command(Client.promote, "Bring assets back to the local disk.")
+demote: Final = _command(Client.demote, "Remove local copies whose copy in the store is proven.")
+pin: Final = _command(Client.pin, "Keep assets on the local disk.")
+unpin: Final = _command(Client.unpin, "Let assets be demoted again.")
+
+
+def _run(
+    context: typer.Context,
+    act: Act,
+    paths: list[str] | None,
+    where: Mapping[str, object],
+    *,
+    everything: bool,
+    how: How | dict[str, bool],
+) -> Code:
+    given = options(context)
+    if bool(paths) == bool(where or everything):
+        raise typer.BadParameter("name assets, or choose them by --all, --state, --type …; not both")
+    client = given.client()
+    selection = {"paths": [asset_path(client, path) for path in paths]} if paths else {"filter": where}
+    with render.progress(act.__name__) as show:
+        show(0, text="waiting for the daemon")
+        results = act(client, **selection, **how, dry_run=given.dry_run)
+    return show_results(given, results)

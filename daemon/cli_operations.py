@@ -1,0 +1,179 @@
+"""Commands about the daemon itself: run it, look at it, have it settle down."""
+
+import os
+import sys
+from typing import Annotated, Any
+
+import typer
+
+from daemon import render
+from daemon.cli_options import Code, Options, RefusedError, options
+from daemon.journal import escape
+from daemon.units import human_size
+
+Report = dict[str, Any]
+
+
+def serve(context: typer.Context) -> int:
+    """Run the daemon, in the foreground."""
+    from daemon import app, config  # noqa: PLC0415 - only the daemon itself needs its libraries
+
+    return app.serve(config.load(options(context).config, os.environ))
+
+
+def status(context: typer.Context) -> None:
+    """Say how things stand."""
+    given = options(context)
+    found = given.client().status()
+    if given.json:
+        render.show_json(found)
+        return
+    queue, disk, store, brake = found["queue"], found["disk"], found["store"], found["brake"]
+    render.show_pairs(
+        (
+            ("assets", _by_state(found)),
+            ("waiting", f"{queue['waiting']}, uploading {queue['uploading']}, promoting {queue['promoting']}"),
+            ("unprotected", _unprotected(queue)),
+            (
+                "disk",
+                f"{human_size(disk['used'])} used, {human_size(disk['free'])} free of {human_size(disk['total'])}",
+            ),
+            ("store", store["url"] if store["reachable"] else f"{store['url']}: not reachable: {store['reason']}"),
+            ("brake", f"engaged: {brake['reason']}; see: tierd resume" if brake["engaged"] else "not engaged"),
+        )
+    )
+
+
+def stats(context: typer.Context) -> None:
+    """Print figures: assets and bytes by state, and rates."""
+    given = options(context)
+    found = given.client().status()
+    if given.json:
+        render.show_json({name: found[name] for name in ("assets", "bytes", "rates")})
+        return
+    rows = [(state, count, human_size(found["bytes"].get(state, 0))) for state, count in found["assets"].items()]
+    render.show_table(("state", "assets", "bytes"), rows)
+    rates = found["rates"]
+    ratio = rates["hit_ratio"]
+    render.show_pairs(
+        (
+            ("upload", f"{human_size(rates['upload_bytes_per_second'])}/s"),
+            ("hits", "none asked yet" if ratio is None else f"{ratio:.1%}"),
+        )
+    )
+
+
+def events(
+    context: typer.Context,
+    *,
+    after: Annotated[int, typer.Option(min=0, help="Only what came after this cursor.", metavar="CURSOR")] = 0,
+    follow: Annotated[bool, typer.Option("--follow/--no-follow", help="Go on for ever, or end with the last.")] = False,
+) -> None:
+    """Print every change of state, oldest first, one a line."""
+    given = options(context)
+    for event in given.client().events(after, follow=follow):
+        if given.json:
+            render.show_json(event)
+            continue
+        change = f"{event['before'] or '-'} -> {event['after']}"
+        cells = (event["cursor"], render.moment(event["at"]), event["event"], change, event["path"], event["reason"])
+        render.show_line("\t".join(escape(str(cell or "")) for cell in cells).rstrip())
+        sys.stdout.flush()
+
+
+def verify(
+    context: typer.Context,
+    *,
+    deep: Annotated[bool, typer.Option("--deep", help="Read all bytes in the store again.")] = False,
+) -> Code:
+    """Compare what the index says with what the store has."""
+    given = options(context)
+    report: Report = {}
+    with render.progress("verify") as show:
+        for line in given.client().verify(deep=deep):
+            if "report" in line:
+                report = line["report"]
+            else:
+                step = line["progress"]
+                show(step["checked"], step.get("total"), f"{step['checked']} checked, {human_size(step['bytes'])}")
+    if given.json:
+        render.show_json(report)
+    else:
+        render.show_table(
+            ("path", "difference", "detail"),
+            ((found["path"], found["kind"], found.get("detail")) for found in report["differences"]),
+        )
+        render.note(f"{report['checked']} checked, {len(report['differences'])} differences")
+    return Code.DONE if report["ok"] else Code.FAILED
+
+
+def drain(
+    context: typer.Context,
+    *,
+    wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until nothing is unprotected.")] = True,
+    timeout: Annotated[float | None, typer.Option(min=0, help="Wait so long at most.", metavar="SECONDS")] = None,
+) -> Code:
+    """Upload everything now, as before a shutdown."""
+    given = options(context)
+    client = given.client()
+    if given.dry_run:
+        _say(given, client.status()["queue"], _unprotected(client.status()["queue"]))
+        return Code.DONE
+    report: Report = {}
+    with render.progress("drain") as show:
+        for line in client.drain(wait=wait, timeout=timeout):
+            if "report" in line:
+                report = line["report"]
+            else:
+                show(0, text=_left(line["progress"]))
+    _say(given, report, "nothing is unprotected" if report["done"] else _left(report))
+    if report["done"] or not wait:
+        return Code.DONE
+    return Code.PARTLY_FAILED if len(report["stuck"]) == report["unprotected"] else Code.TRY_AGAIN
+
+
+def resume(
+    context: typer.Context,
+    *,
+    confirm: Annotated[
+        bool, typer.Option("--confirm", help="You have looked: what is missing is meant to be.")
+    ] = False,
+) -> None:
+    """Release the brake, which holds when many files vanish at once."""
+    given = options(context)
+    client = given.client()
+    brake = client.status()["brake"]
+    if given.dry_run or not brake["engaged"]:
+        _say(given, {"brake": brake}, f"engaged: {brake['reason']}" if brake["engaged"] else "the brake is not engaged")
+        return
+    if not confirm:
+        raise RefusedError(f"the brake holds: {brake['reason']}", "is the disk mounted? if all is well, say --confirm")
+    _say(given, client.resume(), "released")
+
+
+def _say(given: Options, document: object, text: str) -> None:
+    if given.json:
+        render.show_json(document)
+    else:
+        render.show_line(text)
+
+
+def _by_state(found: Report) -> str:
+    states = (
+        f"{count} {state} ({human_size(found['bytes'].get(state, 0))})"
+        for state, count in found["assets"].items()
+        if count
+    )
+    return ", ".join(states) or "none"
+
+
+def _unprotected(queue: Report) -> str:
+    if not queue["unprotected_bytes"]:
+        return "nothing"
+    age = queue["oldest_unprotected_seconds"] or 0
+    return f"{human_size(queue['unprotected_bytes'])}, the oldest for {age:.0f} s"
+
+
+def _left(step: Report) -> str:
+    stuck = step["stuck"] if isinstance(step["stuck"], int) else len(step["stuck"])
+    return f"{step['unprotected']} unprotected ({human_size(step['unprotected_bytes'])}), {stuck} of them stuck"

@@ -1,0 +1,125 @@
+"""What the daemon says on stderr: one fact a line, `message key=value …`, or the same as JSON.
+
+File names are other people's words: control characters are escaped, so that no name can forge a line. Secrets are never
+written: what looks like one, and what is known to be one, is masked.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import sys
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final, TextIO
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+QUIET: Final = (
+    "aiobotocore",
+    "aioboto3",
+    "aiohttp",
+    "asyncio",
+    "boto3",
+    "botocore",
+    "s3transfer",
+    "urllib3",
+    "watchfiles",
+)
+"""What our libraries say below WARNING is about them, and now and then about our credentials."""
+
+MASK: Final = "***"
+_STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+_SECRET: Final = re.compile(
+    r"""(?ix)
+    (?<=://)[^/\s@]+(?=@)                                        # user and password of a URL
+    | \b(?:AKIA|ASIA)[A-Z0-9]{12,}                               # access key ids
+    | (?<=authorization:\ )[^\r\n]+ | (?<=authorization=)[^\r\n]+
+    | (?<=x-amz-signature=)[^&\s"']+ | (?<=x-amz-credential=)[^&\s"']+ | (?<=x-amz-security-token=)[^&\s"']+
+    | (?<=secret_access_key=)[^&\s"']+ | (?<=session_token=)[^&\s"']+ | (?<=password=)[^&\s"']+
+    """
+)
+_SHORTEST_SECRET: Final = 8
+
+
+def configure(level: str, form: str, *, secrets: Iterable[str] = (), stream: TextIO | None = None) -> None:
+    """Send what is logged to `stream` (stderr), as `text`, `json`, or `auto`: text on a terminal, JSON elsewhere.
+
+    `secrets` are values that are masked wherever they appear. Calling it again replaces what was set.
+    """
+    stream = stream or sys.stderr
+    as_text = form == "text" or (form == "auto" and stream.isatty())
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter((TextFormatter if as_text else JsonFormatter)(secrets))
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level.upper())
+    for name in QUIET:
+        logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def escape(text: str) -> str:
+    """Return the text with everything that does not print as itself written as an escape: one line, no trickery."""
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in text)
+
+
+class _Masking(logging.Formatter):
+    """What both forms share: the facts of a record, without secrets."""
+
+    def __init__(self, secrets: Iterable[str] = ()) -> None:
+        super().__init__()
+        self._secrets = tuple(secret for secret in secrets if len(secret) >= _SHORTEST_SECRET)
+
+    def _mask(self, value: object) -> str:
+        text = str(value)
+        for secret in self._secrets:
+            text = text.replace(secret, MASK)
+        return _SECRET.sub(MASK, text)
+
+    def _facts(self, record: logging.LogRecord) -> Iterator[tuple[str, object]]:
+        for name, value in vars(record).items():
+            if name not in _STANDARD:
+                yield name, value if isinstance(value, int | float | None) else self._mask(value)
+
+    def _trace(self, record: logging.LogRecord) -> str:
+        return self._mask(self.formatException(record.exc_info)) if record.exc_info else ""
+
+
+class TextFormatter(_Masking):
+    """For people: time, level, message, then `key=value` for each fact."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line; a traceback follows, every line of it indented."""
+        at = f"{_at(record):%H:%M:%S}"
+        facts = [f"{name}={_quote(str(value))}" for name, value in self._facts(record)]
+        line = " ".join((at, record.levelname.lower(), escape(self._mask(record.getMessage())), *facts))
+        return "\n    ".join((line, *map(escape, self._trace(record).splitlines())))
+
+
+class JsonFormatter(_Masking):
+    """For machines: one object a line."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line."""
+        said: dict[str, object] = dict(self._facts(record)) | {
+            "at": _at(record).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": self._mask(record.getMessage()),
+        }
+        if trace := self._trace(record):
+            said["trace"] = trace
+        return json.dumps(said)
+
+
+def _at(record: logging.LogRecord) -> datetime:
+    return datetime.fromtimestamp(record.created, UTC)
+
+
+def _quote(text: str) -> str:
+    plain = escape(text)
+    needs_quotes = not plain or plain != text or any(char in plain for char in ' "=')
+    return '"' + plain.replace('"', '\\"') + '"' if needs_quotes else plain
