@@ -45,6 +45,9 @@ format: setup ## put the code in shape
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+demo: setup ## the tour: real media, a real S3 server, five kills (FULL=1 for 1 GiB)
+	$(BIN)/python -m demo.tour $(if $(FULL),--full) $(if $(SEED),--seed $(SEED))
+
 lock: setup ## resolve the requirement files anew
 	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	  --custom-compile-command "make lock" pyproject.toml -o requirements/runtime.txt

@@ -1,0 +1,118 @@
+"""The installed `tierd serve`, as a child process: started, asked, stopped, and killed without mercy."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Self
+
+from daemon.client import Client, UnreachableError
+from demo.child import program, spawn
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+START_SECONDS: Final = 60
+STOP_SECONDS: Final = 30
+
+
+class DiedError(Exception):
+    """The service ended, or did not come up, and nobody had told it to."""
+
+
+class Service:
+    """One daemon in `directory`. `settings` are its `TIERD_` variables by section and key, such as `CACHE__ROOT`."""
+
+    def __init__(
+        self, directory: Path, log: Path, *, settings: Mapping[str, str], credentials: Mapping[str, str]
+    ) -> None:
+        self.directory = directory
+        self.root = directory / "media"
+        self.root.mkdir()
+        # Found before any that this machine may have.
+        (directory / "config.toml").touch()
+        self.log = log
+        self.kills = 0
+        self.peak_bytes = 0
+        socket = directory / "tierd.sock"
+        self.client = Client(socket)
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("TIERD_")}
+        places = {"CACHE__ROOT": self.root, "INDEX__PATH": directory / "index.db", "API__SOCKET": socket}
+        ours = {f"TIERD_{key}": str(value) for key, value in {**places, **settings}.items()}
+        self._environment = {**inherited, **credentials, **ours}
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        try:
+            self.start()
+        except BaseException:
+            self._end()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._end()
+
+    def start(self) -> float:
+        """Start it, and return after how many seconds it answered."""
+        began = time.monotonic()
+        command = [program("tierd"), "serve"]
+        self._process = spawn(command, environment=self._environment, directory=self.directory, log=self.log)
+        while time.monotonic() < began + START_SECONDS:
+            try:
+                self.client.health()
+            except UnreachableError:
+                self._check_alive()
+                time.sleep(0.01)
+            else:
+                return time.monotonic() - began
+        raise DiedError(f"tierd serve did not answer within {START_SECONDS} s; see {self.log}")
+
+    def status(self) -> dict[str, Any]:
+        """Return how things stand."""
+        try:
+            return self.client.status()
+        except UnreachableError:
+            self._check_alive()
+            raise
+
+    def kill(self) -> float:
+        """Kill it with SIGKILL, start it again, and return after how many seconds it answered."""
+        self.kills += 1
+        self._end()
+        return self.start()
+
+    def stop(self) -> float:
+        """Stop it with SIGTERM, and return after how many seconds. Raise DiedError where it does not end well."""
+        assert self._process is not None
+        self._measure()
+        began = time.monotonic()
+        self._process.terminate()
+        try:
+            code = self._process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            raise DiedError(f"tierd serve ignored SIGTERM for {STOP_SECONDS} s; see {self.log}") from None
+        if code:
+            raise DiedError(f"tierd serve ended with {code} on SIGTERM; see {self.log}")
+        return time.monotonic() - began
+
+    def _end(self) -> None:
+        if self._process is not None and self._process.poll() is None:
+            self._measure()
+            self._process.kill()
+            self._process.wait()
+
+    def _check_alive(self) -> None:
+        code = None if self._process is None else self._process.poll()
+        if code is not None:
+            raise DiedError(f"tierd serve ended by itself with {code}; see {self.log}")
+
+    def _measure(self) -> None:
+        """Note the highest resident memory, while the process is still there to be asked."""
+        assert self._process is not None
+        # A process that has ended has no such line.
+        lines = Path(f"/proc/{self._process.pid}/status").read_text(encoding="ascii").splitlines()
+        kibibytes = next((int(line.split()[1]) for line in lines if line.startswith("VmHWM:")), 0)
+        self.peak_bytes = max(self.peak_bytes, kibibytes * 1024)
