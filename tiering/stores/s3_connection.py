@@ -1,0 +1,135 @@
+"""How an S3 bucket is reached: one set of settings for both libraries."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
+
+import aioboto3
+from botocore.config import Config
+from obstore.store import S3Store as Bucket
+
+from tiering.stores.s3_credentials import Credentials, live_credentials
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from obstore.store import S3Config
+
+_CONNECT_SECONDS: Final = 5
+_READ_SECONDS: Final = 60
+_NO_LIMIT: Final = timedelta(days=30)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class S3Settings:
+    """Where the bucket is and how to speak to it; None leaves a choice to the AWS configuration, or to us.
+
+    `addressing_style` is `path`, `virtual` or `auto`: virtual for Amazon, path for an endpoint of others.
+    `encryption` is `AES256`, `aws:kms`, or `aws:kms:` and a key's id. `stall_seconds` is how long nothing may happen.
+    """
+
+    bucket: str
+    prefix: str = ""
+    endpoint: str | None = None
+    region: str | None = None
+    profile: str | None = None
+    addressing_style: str | None = None
+    storage_class: str | None = None
+    encryption: str | None = None
+    concurrency: int = 32
+    stall_seconds: float = 30
+    copy_limit: int = 5 * 1024**3
+    """Up to this size the server copies an object in one request."""
+
+    @property
+    def kms_key(self) -> str | None:
+        """The key's id, where one is named."""
+        algorithm, _, key = (self.encryption or "").partition("aws:kms:")
+        return key if key not in {"", "dsse"} and not algorithm else None
+
+    @property
+    def sse(self) -> str | None:
+        """The encryption's algorithm, as a header names it."""
+        return "aws:kms" if self.kms_key is not None else self.encryption
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """An open bucket: `bucket` moves bytes, `client` does what is particular to S3."""
+
+    settings: S3Settings
+    bucket: Bucket
+    client: Any
+    credentials: Credentials
+
+
+@asynccontextmanager
+async def connected(settings: S3Settings) -> AsyncIterator[Connection]:
+    """Open a bucket. Nothing is sent: a server or credentials that are missing show at the first call."""
+    session = aioboto3.Session(profile_name=settings.profile, region_name=settings.region)
+    core = session._session  # noqa: SLF001 - the credential chain has no other door
+    credentials = Credentials(core)
+    core._credentials = live_credentials(credentials)  # noqa: SLF001 - nor has giving both libraries one answer
+    region = settings.region or session.region_name or "us-east-1"
+    client = session.client("s3", region_name=region, endpoint_url=settings.endpoint, config=_client_config(settings))
+    async with client as opened:
+        yield Connection(
+            settings, _open_bucket(settings, region, opened.meta.endpoint_url, credentials), opened, credentials
+        )
+
+
+def _client_config(settings: S3Settings) -> Config:
+    return Config(
+        signature_version="s3v4",
+        # We retry, by our own rules; a part's MD5 is ours to give, and hashing it again would hold up the loop.
+        retries={"total_max_attempts": 1},
+        s3={"addressing_style": settings.addressing_style or "auto", "payload_signing_enabled": False},
+        request_checksum_calculation="when_required",
+        response_checksum_validation="when_required",
+        connect_timeout=_CONNECT_SECONDS,
+        read_timeout=_READ_SECONDS,
+        max_pool_connections=settings.concurrency + 4,
+        tcp_keepalive=True,
+    )
+
+
+def _open_bucket(settings: S3Settings, region: str, endpoint: str, credentials: Credentials) -> Bucket:
+    virtual = _is_virtual(settings, endpoint)
+    parts = urlsplit(endpoint)
+    address = f"{parts.scheme}://{settings.bucket}.{parts.netloc}" if virtual else endpoint
+    config: S3Config = {
+        "endpoint": address,
+        # Named so that the environment's value cannot win over ours.
+        "aws_endpoint_url_s3": address,
+        "region": region,
+        "virtual_hosted_style_request": virtual,
+        "unsigned_payload": True,
+        "conditional_put": "etag",
+    }
+    if settings.sse is not None:
+        config["server_side_encryption"] = settings.sse
+    if settings.kms_key is not None:
+        config["sse_kms_key_id"] = settings.kms_key
+    return Bucket(
+        settings.bucket,
+        config=config,
+        credential_provider=credentials,
+        client_options={
+            "allow_http": parts.scheme == "http",
+            "connect_timeout": timedelta(seconds=_CONNECT_SECONDS),
+            # The limit counts the body: what is too slow we decide, by size and by silence.
+            "timeout": _NO_LIMIT,
+        },
+        retry_config={"max_retries": 0, "retry_timeout": timedelta(0)},
+    )
+
+
+def _is_virtual(settings: S3Settings, endpoint: str) -> bool:
+    """Whether the bucket is in the host's name. One with a dot has no certificate there."""
+    if settings.addressing_style in {"path", "virtual"}:
+        return settings.addressing_style == "virtual"
+    return (urlsplit(endpoint).hostname or "").endswith(".amazonaws.com") and "." not in settings.bucket

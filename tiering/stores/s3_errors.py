@@ -1,0 +1,168 @@
+"""What goes wrong between us and an S3 server, said once in the words of the port.
+
+Two libraries raise, and the Rust one tells status and code in its text only. `read_answer` makes one thing of both;
+which of our errors that is, `error_class` decides. Only an answer that an S3 server gives can say that something is
+not there: a 404 from a proxy, or one without a body, says nothing.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import aiohttp
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    CredentialRetrievalError,
+    NoCredentialsError,
+    ParamValidationError,
+    PartialCredentialsError,
+    ProfileNotFound,
+    SSOError,
+    TokenRetrievalError,
+)
+from obstore.exceptions import BaseError, UnauthenticatedError
+
+from tiering.store import (
+    CorruptError,
+    CredentialsError,
+    NotFoundError,
+    PreconditionError,
+    RefusedError,
+    ThrottledError,
+    UnavailableError,
+)
+
+if TYPE_CHECKING:
+    from tiering.store import StoreError
+
+FOREIGN: Final = (BaseError, BotoCoreError, ClientError, aiohttp.ClientError, OSError, ValueError)
+"""All that the two libraries are known to raise. TimeoutError is an OSError, and so is obstore's FileNotFoundError."""
+
+_NO_CREDENTIALS: Final = (
+    CredentialRetrievalError,
+    NoCredentialsError,
+    PartialCredentialsError,
+    ProfileNotFound,
+    SSOError,
+    TokenRetrievalError,
+    UnauthenticatedError,
+)
+
+_BY_CODE: Final[dict[str, type[StoreError]]] = {
+    **dict.fromkeys(["NoSuchKey", "NoSuchUpload"], NotFoundError),
+    **dict.fromkeys(["PreconditionFailed", "ConditionalRequestConflict"], PreconditionError),
+    **dict.fromkeys(
+        [
+            "SlowDown",
+            "ServiceUnavailable",
+            "Throttling",
+            "ThrottlingException",
+            "TooManyRequests",
+            "RequestLimitExceeded",
+        ],
+        ThrottledError,
+    ),
+    **dict.fromkeys(
+        [
+            "ExpiredToken",
+            "InvalidAccessKeyId",
+            "InvalidToken",
+            "RequestExpired",
+            "RequestTimeTooSkewed",
+            "SignatureDoesNotMatch",
+            "TokenRefreshRequired",
+            "UnrecognizedClientException",
+        ],
+        CredentialsError,
+    ),
+    **dict.fromkeys(
+        ["BadDigest", "InvalidDigest", "InvalidPart", "InvalidRange", "XAmzContentSHA256Mismatch"], CorruptError
+    ),
+    **dict.fromkeys(["IncompleteBody", "InternalError", "OperationAborted", "RequestTimeout"], UnavailableError),
+}
+
+_BY_STATUS: Final[dict[int, type[StoreError]]] = {
+    401: CredentialsError,
+    404: UnavailableError,
+    408: UnavailableError,
+    409: UnavailableError,
+    412: PreconditionError,
+    416: CorruptError,
+    429: ThrottledError,
+    501: RefusedError,
+    503: ThrottledError,
+}
+
+_HINTS: Final = {
+    "AccessDenied": "the credentials ({source}) may not do this: see the bucket's policy and theirs",
+    "AuthorizationHeaderMalformed": "the bucket is in another region: set [store] region",
+    "EntityTooSmall": "all parts but the last must have 5 MiB: see [upload] part_size",
+    "InvalidObjectState": "the object is archived: it must be restored first",
+    "NoSuchBucket": "create the bucket, or correct [store] url",
+    "PermanentRedirect": "the bucket is in another region: set [store] region",
+    "RequestTimeTooSkewed": "this machine's clock and the server's disagree: set the clock",
+}
+
+_CREDENTIALS_HINT: Final = "the credentials come from {source}: renew or correct them"
+
+_STATUS: Final = re.compile(r"non-2xx status code: (\d{3})")
+_CODE: Final = re.compile(r"<Code>(\w+)</Code>")
+_REASON: Final = re.compile(r'(?:message|error): "([^"]+)"|error: ([A-Z]\w+)')
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a server answered: `status` is 0 where there was no answer, `code` empty where it had none."""
+
+    status: int
+    code: str
+    message: str
+
+
+def read_answer(error: BaseException) -> Answer:
+    """Return what the server answered, whichever library tells it."""
+    if isinstance(error, ClientError):
+        said = error.response.get("Error", {})
+        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+        code = said.get("Code", "")
+        return Answer(status, "" if code.isdigit() else code, said.get("Message", ""))
+    text, _, details = str(error).partition("\n\nDebug source:")
+    status_found, code_found = _STATUS.search(text), _CODE.search(text)
+    if status_found is None:
+        reasons = ["".join(groups) for groups in _REASON.findall(details)]
+        what = text.rpartition(" - ")[2] or type(error).__name__
+        return Answer(0, "", ": ".join([what, *reasons[-1:]]))
+    return Answer(int(status_found[1]), code_found[1] if code_found else "", "")
+
+
+def error_class(answer: Answer) -> type[StoreError]:
+    """Return which of our errors an answer is."""
+    if answer.code in _BY_CODE:
+        return _BY_CODE[answer.code]
+    # NoSuchBucket is a 404 as well, and says nothing about a key.
+    if answer.status in _BY_STATUS and not (answer.status == 404 and answer.code):  # noqa: PLR2004 - a status
+        return _BY_STATUS[answer.status]
+    return RefusedError if 300 <= answer.status < 500 else UnavailableError  # noqa: PLR2004 - status classes
+
+
+def translate(error: BaseException, *, key: str, source: str) -> StoreError:
+    """Return one of ours for an error of theirs. `source` is where the credentials come from."""
+    if isinstance(error, _NO_CREDENTIALS):
+        answer = read_answer(error)
+        kind: type[StoreError] = CredentialsError
+    elif isinstance(error, ParamValidationError) or (isinstance(error, ValueError) and not _is_weather(error)):
+        return RefusedError(f"{key}: {error}", key=key)
+    else:
+        answer = read_answer(error)
+        kind = error_class(answer)
+    hint = _HINTS.get(answer.code) or (_CREDENTIALS_HINT if kind is CredentialsError else "")
+    said = " ".join(str(part) for part in (answer.status or "", answer.code, answer.message) if part)
+    return kind(f"{key or 'the store'}: {said}", key=key, hint=hint.format(source=source))
+
+
+def _is_weather(error: ValueError) -> bool:
+    """Whether a ValueError is about what came over the network: some classes of aiohttp are both."""
+    return isinstance(error, aiohttp.ClientError)

@@ -1,0 +1,65 @@
+"""One request to an S3 server: with a deadline, and errors that are ours."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, Final
+
+from tiering.store import CredentialsError, UnavailableError
+from tiering.stores.rules import check_key
+from tiering.stores.s3_errors import FOREIGN, translate
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from tiering.stores.s3_connection import Connection
+
+SLOWEST: Final = 64 * 1024
+"""Bytes per second: what moves more slowly than this is given up."""
+
+
+class Requests:
+    """The requests to one bucket. Keys are without prefix here and everywhere above."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self.settings = connection.settings
+        self.bucket = connection.bucket
+        self.prefix = f"{connection.settings.prefix.strip('/')}/".lstrip("/")
+
+    def full(self, key: str) -> str:
+        """Return the key as the bucket knows it. Raise RefusedError where it cannot be one."""
+        full = self.prefix + key
+        check_key(full if key else key)
+        return full
+
+    async def ask(self, operation: str, key: str, *, seconds: float | None = None, **arguments: object) -> Any:  # noqa: ANN401 - the answer is a document without a type
+        """Make one of the requests that are particular to S3, and return its answer."""
+        async with self.guarded(key, seconds or self.settings.stall_seconds):
+            return await getattr(self._connection.client, operation)(Bucket=self.settings.bucket, **arguments)
+
+    @asynccontextmanager
+    async def guarded(self, key: str, seconds: float) -> AsyncIterator[None]:
+        """Give what happens inside so many seconds, and say what goes wrong in our words."""
+        try:
+            async with asyncio.timeout(seconds):
+                yield
+        except TimeoutError as error:
+            raise UnavailableError(f"{key or 'the store'}: no answer within {seconds:.0f} s", key=key) from error
+        except FOREIGN as error:
+            credentials = self._connection.credentials
+            failure = translate(error, key=key, source=credentials.source)
+            if isinstance(failure, CredentialsError):
+                credentials.forget()
+            raise failure from error
+
+
+def quoted(etag: str) -> str:
+    """Return an ETag as HTTP has it."""
+    return f'"{etag}"'
+
+
+def unquoted(etag: str | None) -> str:
+    """Return an ETag as we have it."""
+    return (etag or "").strip('"')

@@ -1,0 +1,176 @@
+"""Multipart uploads to S3, and copies within it: what needs an upload's id."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from typing import TYPE_CHECKING, Any, Final
+
+from tiering.store import Absent, NotFoundError, Part, PendingUpload, Unchanged
+from tiering.stores.rules import check_part_number
+from tiering.stores.s3_requests import SLOWEST, quoted, unquoted
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+
+    from tiering.store import Attributes, Condition, ObjectInfo
+    from tiering.stores.s3_requests import Requests
+
+_ASSEMBLY_SECONDS: Final = 600
+"""A server may take minutes to make one object of many parts, or to copy one."""
+_COPY_PART: Final = 1024**3
+
+
+class Uploads:
+    """The multipart uploads of one bucket under our prefix."""
+
+    def __init__(self, requests: Requests) -> None:
+        self._requests = requests
+
+    async def begin(self, key: str, attributes: Attributes) -> str:
+        """Return the id of a new upload."""
+        answer = await self._requests.ask(
+            "create_multipart_upload", key, Key=self._requests.full(key), **self._sent_with(attributes)
+        )
+        return str(answer["UploadId"])
+
+    async def add(self, key: str, upload_id: str, number: int, body: bytes, *, md5: bytes) -> Part:
+        """Send a part that the server checks against its MD5."""
+        check_part_number(key, number)
+        answer = await self._requests.ask(
+            "upload_part",
+            key,
+            seconds=self._requests.settings.stall_seconds + len(body) / SLOWEST,
+            Key=self._requests.full(key),
+            UploadId=upload_id,
+            PartNumber=number,
+            Body=body,
+            ContentMD5=base64.b64encode(md5).decode(),
+        )
+        return Part(number, unquoted(answer["ETag"]), len(body))
+
+    async def parts(self, key: str, upload_id: str) -> list[Part]:
+        """Return the parts that the server has, by number. SeaweedFS lists one that was sent again twice."""
+        parts: list[Part] = []
+        marker = 0
+        while True:
+            answer = await self._requests.ask(
+                "list_parts", key, Key=self._requests.full(key), UploadId=upload_id, PartNumberMarker=marker
+            )
+            found = answer.get("Parts", ())
+            parts += [Part(part["PartNumber"], unquoted(part["ETag"]), part["Size"]) for part in found]
+            if not answer.get("IsTruncated"):
+                return parts
+            marker = answer["NextPartNumberMarker"]
+
+    async def finish(self, key: str, upload_id: str, parts: Sequence[Part], condition: Condition) -> None:
+        """Make one object of the parts. Raise PreconditionError or NotFoundError also where that was done before."""
+        conditions: dict[str, Any] = {}
+        if isinstance(condition, Absent):
+            conditions["IfNoneMatch"] = "*"
+        elif isinstance(condition, Unchanged):
+            conditions["IfMatch"] = quoted(condition.etag)
+        await self._requests.ask(
+            "complete_multipart_upload",
+            key,
+            seconds=_ASSEMBLY_SECONDS,
+            Key=self._requests.full(key),
+            UploadId=upload_id,
+            MultipartUpload={"Parts": [{"PartNumber": part.number, "ETag": quoted(part.etag)} for part in parts]},
+            **conditions,
+        )
+
+    async def is_open(self, key: str, upload_id: str) -> bool:
+        """Whether the upload was neither completed nor aborted."""
+        try:
+            await self.parts(key, upload_id)
+        except NotFoundError:
+            return False
+        return True
+
+    async def drop(self, key: str, upload_id: str) -> None:
+        """Abort an upload; one that is not there is no error."""
+        try:
+            await self._requests.ask("abort_multipart_upload", key, Key=self._requests.full(key), UploadId=upload_id)
+        except NotFoundError:
+            return
+
+    async def pending(self) -> AsyncIterator[Sequence[PendingUpload]]:
+        """Yield pages of the uploads that were neither completed nor aborted."""
+        prefix = self._requests.prefix
+        markers: dict[str, Any] = {}
+        while True:
+            answer = await self._requests.ask("list_multipart_uploads", "", Prefix=prefix, **markers)
+            page = [
+                PendingUpload(found["Key"].removeprefix(prefix), found["UploadId"], found["Initiated"].timestamp())
+                for found in answer.get("Uploads", ())
+                if found["Key"].startswith(prefix)
+            ]
+            if page:
+                yield page
+            if not answer.get("IsTruncated"):
+                return
+            markers = {"KeyMarker": answer["NextKeyMarker"], "UploadIdMarker": answer["NextUploadIdMarker"]}
+
+    async def copy(self, source: ObjectInfo, key: str, attributes: Attributes) -> None:
+        """Copy an object, if it still has the ETag that `source` says."""
+        settings = self._requests.settings
+        if source.size > settings.copy_limit:
+            await self._copy_in_parts(source, key, attributes)
+            return
+        await self._requests.ask(
+            "copy_object",
+            key,
+            seconds=_ASSEMBLY_SECONDS,
+            Key=self._requests.full(key),
+            MetadataDirective="REPLACE",
+            **self._copied_from(source),
+            **self._sent_with(attributes),
+        )
+
+    async def _copy_in_parts(self, source: ObjectInfo, key: str, attributes: Attributes) -> None:
+        upload_id = await self.begin(key, attributes)
+        try:
+            parts = [
+                await self._copy_part(source, key, upload_id, number, start)
+                for number, start in enumerate(range(0, source.size, self._copy_part_size()), start=1)
+            ]
+            await self.finish(key, upload_id, parts, None)
+        except BaseException:
+            # Also when cancelled: nobody else knows the id.
+            await asyncio.shield(self.drop(key, upload_id))
+            raise
+
+    def _copy_part_size(self) -> int:
+        return min(_COPY_PART, self._requests.settings.copy_limit)
+
+    async def _copy_part(self, source: ObjectInfo, key: str, upload_id: str, number: int, start: int) -> Part:
+        end = min(start + self._copy_part_size(), source.size)
+        answer = await self._requests.ask(
+            "upload_part_copy",
+            key,
+            seconds=_ASSEMBLY_SECONDS,
+            Key=self._requests.full(key),
+            UploadId=upload_id,
+            PartNumber=number,
+            CopySourceRange=f"bytes={start}-{end - 1}",
+            **self._copied_from(source),
+        )
+        return Part(number, unquoted(answer["CopyPartResult"]["ETag"]), end - start)
+
+    def _copied_from(self, source: ObjectInfo) -> dict[str, Any]:
+        place = {"Bucket": self._requests.settings.bucket, "Key": self._requests.full(source.key)}
+        return {"CopySource": place, "CopySourceIfMatch": quoted(source.etag)}
+
+    def _sent_with(self, attributes: Attributes) -> dict[str, Any]:
+        settings = self._requests.settings
+        optional = {
+            "StorageClass": settings.storage_class,
+            "ServerSideEncryption": settings.sse,
+            "SSEKMSKeyId": settings.kms_key,
+        }
+        return {
+            "ContentType": attributes.content_type,
+            "Metadata": dict(attributes.metadata),
+            **{name: value for name, value in optional.items() if value is not None},
+        }
