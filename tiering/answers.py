@@ -9,12 +9,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import Mapping
     from pathlib import Path
 
     from index.asset import Asset, RelPath, Sighting
-    from index.catalog import Query
     from index.lifecycle import State
+    from index.listing import Query
+    from tiering.arrival import Reader
     from tiering.leases import Lease
 
 
@@ -54,7 +55,7 @@ class ColdContent:
     size: int
     sha256: str
     mtime_ns: int
-    chunks: AsyncIterator[bytes]
+    chunks: Reader
 
 
 Content = HotContent | ColdContent

@@ -1,0 +1,140 @@
+"""Assets by their paths: what is known about them, and changing it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from daemon import models
+from daemon.peers import Right
+from daemon.problem import ApiError
+from daemon.responses import json_response
+from daemon.route import Route
+from daemon.views import asset_view, explanation_view
+from index.listing import Query
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from aiohttp.web import StreamResponse
+
+    from daemon.route import Call, Service
+
+
+def as_query(chosen: models.Filter) -> Query:
+    """Return a filter as the index takes it."""
+    return Query(
+        states=tuple(chosen.state),
+        type=chosen.type,
+        text=chosen.q,
+        fields=chosen.fields,
+        tags=chosen.tags,
+        pinned=chosen.pinned,
+    )
+
+
+async def list_assets(service: Service, call: Call) -> StreamResponse:
+    """Answer one page."""
+    asked = call.query(models.AssetsQuery)
+    try:
+        assets, cursor = await service.tiers.catalog.list(as_query(asked), limit=asked.limit, cursor=asked.cursor)
+    except ValueError as error:
+        raise ApiError(400, "bad-cursor", str(error), hint="begin again without a cursor") from None
+    return json_response({"assets": [asset_view(asset, service.store_url) for asset in assets], "cursor": cursor})
+
+
+async def get_asset(service: Service, call: Call) -> StreamResponse:
+    """Answer one asset."""
+    return json_response(asset_view(await service.tiers.find(call.path), service.store_url))
+
+
+async def put_asset(service: Service, call: Call) -> StreamResponse:
+    """Take a file in, with what an application knows about it."""
+    path, told = call.path, await call.body(models.Registration)
+    asset = await service.tiers.register(path, type=told.type, fields=told.fields, tags=told.tags)
+    return json_response(asset_view(asset, service.store_url))
+
+
+async def patch_asset(service: Service, call: Call) -> StreamResponse:
+    """Change what is known about an asset."""
+    path, told = call.path, await call.body(models.Amendment)
+    asset = await service.tiers.find(path)
+    asset = await service.tiers.describe(
+        path,
+        type=told.type if "type" in told.model_fields_set else asset.type,
+        fields=_merged(asset.fields, told, "fields"),
+        tags=_merged(asset.tags, told, "tags"),
+    )
+    return json_response(asset_view(asset, service.store_url))
+
+
+def _merged(present: Mapping[str, str], told: models.Amendment, name: str) -> dict[str, str]:
+    if name not in told.model_fields_set:
+        return dict(present)
+    patch: dict[str, str | None] | None = getattr(told, name)
+    if patch is None:
+        return {}
+    return {key: value for key, value in {**present, **patch}.items() if value is not None}
+
+
+async def delete_asset(service: Service, call: Call) -> StreamResponse:
+    """Remove an asset from both tiers."""
+    return json_response(asset_view(await service.tiers.remove(call.path), service.store_url))
+
+
+async def explain_asset(service: Service, call: Call) -> StreamResponse:
+    """Answer what happens next, and why."""
+    return json_response(explanation_view(await service.tiers.explain(call.path)))
+
+
+_ASSET: Final = "/v1/assets/{path}"
+
+ROUTES: Final = (
+    Route(
+        method="GET",
+        template="/v1/assets",
+        handler=list_assets,
+        summary="List assets",
+        query=models.AssetsQuery,
+        answers={200: models.AssetPage},
+    ),
+    Route(
+        method="GET",
+        template=_ASSET,
+        handler=get_asset,
+        summary="Show one asset; a file that is on disk and not known yet is taken in",
+        answers={200: models.Asset, 404: models.Error, 409: models.Error},
+    ),
+    Route(
+        method="PUT",
+        template=_ASSET,
+        handler=put_asset,
+        summary="Register a file, with metadata",
+        right=Right.WRITE,
+        body=models.Registration,
+        answers={200: models.Asset, 404: models.Error, 409: models.Error},
+    ),
+    Route(
+        method="PATCH",
+        template=_ASSET,
+        handler=patch_asset,
+        summary="Change an asset's metadata",
+        right=Right.WRITE,
+        body=models.Amendment,
+        answers={200: models.Asset, 404: models.Error, 409: models.Error},
+    ),
+    Route(
+        method="DELETE",
+        template=_ASSET,
+        handler=delete_asset,
+        summary="Remove an asset from both tiers",
+        right=Right.WRITE,
+        answers={200: models.Asset, 404: models.Error, 409: models.Error},
+    ),
+    Route(
+        method="GET",
+        template="/v1/explain/{path}",
+        handler=explain_asset,
+        summary="Explain what would happen to an asset next, and why",
+        answers={200: models.Explanation, 404: models.Error, 409: models.Error},
+    ),
+)

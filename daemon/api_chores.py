@@ -1,0 +1,114 @@
+"""What only an administrator does: verify the store, drain the uploads, release the brake."""
+
+from __future__ import annotations
+
+from contextlib import aclosing
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, Final
+
+from daemon import models
+from daemon.peers import Right
+from daemon.problem import ApiError
+from daemon.responses import Lines, json_response
+from daemon.route import JSON_LINES, Route
+from daemon.target import href_of
+from daemon.unexpected import answer_for
+from index.asset import printable
+from tiering.answers import DrainProgress, DrainReport, VerifyProgress, VerifyReport
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
+    from aiohttp.web import BaseRequest, StreamResponse
+
+    from daemon.route import Call, Service
+
+Step = VerifyProgress | VerifyReport | DrainProgress | DrainReport
+
+
+async def verify(service: Service, call: Call) -> StreamResponse:
+    """Compare store, disk and index."""
+    asked = await call.body(models.Verification)
+    return await _tell(call.request, service.tiers.verify(deep=asked.deep))
+
+
+async def drain(service: Service, call: Call) -> StreamResponse:
+    """Upload everything now."""
+    asked = await call.body(models.Drain)
+    return await _tell(call.request, service.tiers.drain(wait=asked.wait, timeout=asked.timeout))
+
+
+async def resume(service: Service, call: Call) -> StreamResponse:
+    """Release the brake."""
+    asked = await call.body(models.Resumption)
+    brake = service.tiers.status().brake
+    if not asked.confirm:
+        message = f"{brake.missing} files are missing, and resuming takes them for removed"
+        raise ApiError(409, "conflict", message, hint='look first, then confirm with {"confirm": true}')
+    await service.tiers.resume()
+    return json_response({"released": brake.engaged, "reason": brake.reason})
+
+
+async def _tell(request: BaseRequest, steps: AsyncGenerator[Step, None]) -> StreamResponse:
+    """Send each step as a line. The first is awaited before the head, so that what fails at once is a plain error."""
+    async with aclosing(steps) as open_steps:
+        line = step_view(await anext(open_steps))
+        lines = await Lines.begin(request)
+        await lines.write([line])
+        try:
+            async for step in open_steps:
+                await lines.write([step_view(step)])
+        except ConnectionError:
+            raise
+        except Exception as error:  # noqa: BLE001 - the head is sent: all that is left is to say it in the last line
+            await lines.write([answer_for(error).body])
+    return lines.response
+
+
+def step_view(step: Step) -> dict[str, Any]:
+    """Return one line."""
+    match step:
+        case VerifyProgress() | DrainProgress():
+            return {"progress": asdict(step)}
+        case DrainReport():
+            return {"report": {**asdict(step), "stuck": [printable(path) for path in step.stuck]}}
+        case VerifyReport():
+            differences = [
+                {"path": printable(found.path), "href": href_of(found.path), "kind": found.kind, "detail": found.detail}
+                for found in step.differences
+            ]
+            report = {**asdict(step), "superseded": list(step.superseded), "differences": differences}
+            return {"report": {**report, "ok": not differences}}
+
+
+ROUTES: Final = (
+    Route(
+        method="POST",
+        template="/v1/verify",
+        handler=verify,
+        summary="Compare store, disk and index; one JSON document a line, the report last",
+        right=Right.ADMIN,
+        body=models.Verification,
+        answers={200: models.VerifyLine, 409: models.Error},
+        media=JSON_LINES,
+    ),
+    Route(
+        method="POST",
+        template="/v1/drain",
+        handler=drain,
+        summary="Upload everything now; one JSON document a line, the report last",
+        right=Right.ADMIN,
+        body=models.Drain,
+        answers={200: models.DrainLine, 409: models.Error},
+        media=JSON_LINES,
+    ),
+    Route(
+        method="POST",
+        template="/v1/resume",
+        handler=resume,
+        summary="Release the brake",
+        right=Right.ADMIN,
+        body=models.Resumption,
+        answers={200: models.Released, 409: models.Error},
+    ),
+)

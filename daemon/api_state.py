@@ -1,0 +1,87 @@
+"""How the daemon is: health, status, metrics."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from daemon import models
+from daemon.peers import Right
+from daemon.responses import bytes_response, json_response
+from daemon.route import Route
+from daemon.views import status_view
+from index.asset import printable
+from index.lifecycle import State
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from aiohttp.web import StreamResponse
+
+    from daemon.route import Call, Service
+    from tiering.answers import Status
+
+PROMETHEUS_TEXT: Final = "text/plain; version=0.0.4; charset=utf-8"
+
+
+async def get_health(service: Service, call: Call) -> StreamResponse:  # noqa: ARG001 - handlers are all alike
+    """Answer whether hot bytes can be served, and what else needs attention."""
+    status = service.tiers.status()
+    reasons = [*status.faults, *_concerns(status)]
+    word = "failing" if status.faults else "degraded" if reasons else "ok"
+    health = {"status": word, "reasons": reasons, "root": printable(str(service.root)), "version": service.version}
+    return json_response(health, status=503 if status.faults else 200)
+
+
+def _concerns(status: Status) -> Iterator[str]:
+    if not status.store.reachable:
+        yield f"the store {status.store.url} is not reachable: {status.store.reason or 'no reason known'}"
+    if status.brake.engaged:
+        yield f"destructive work is frozen: {status.brake.reason}; tierd resume --confirm releases it"
+    if status.disk.full:
+        yield "the disk is full, and nothing could make room"
+    if stuck := status.assets.get(State.STUCK, 0):
+        yield f"{stuck} assets are stuck and have no remote copy: tierd list --state stuck"
+    if damaged := status.assets.get(State.DAMAGED, 0):
+        yield f"{damaged} assets are damaged: tierd list --state damaged"
+
+
+async def get_status(service: Service, call: Call) -> StreamResponse:  # noqa: ARG001 - handlers are all alike
+    """Answer everything at a glance."""
+    return json_response(status_view(service.tiers.status(), service.rates()))
+
+
+async def get_metrics(service: Service, call: Call) -> StreamResponse:  # noqa: ARG001 - handlers are all alike
+    """Answer what Prometheus scrapes."""
+    return bytes_response(service.render_metrics(), media=PROMETHEUS_TEXT)
+
+
+PUBLIC: Final = (
+    Route(
+        method="GET",
+        template="/v1/health",
+        handler=get_health,
+        summary="Say whether hot bytes can be served",
+        right=Right.NONE,
+        answers={200: models.Health, 503: models.Health},
+    ),
+    Route(
+        method="GET",
+        template="/metrics",
+        handler=get_metrics,
+        summary="Metrics, in Prometheus' text format 0.0.4",
+        right=Right.NONE,
+        answers={200: PROMETHEUS_TEXT},
+    ),
+)
+"""What may be asked by anybody who can connect, also over TCP."""
+
+ROUTES: Final = (
+    *PUBLIC,
+    Route(
+        method="GET",
+        template="/v1/status",
+        handler=get_status,
+        summary="Everything at a glance",
+        answers={200: models.Status},
+    ),
+)

@@ -1,0 +1,246 @@
+"""What Prometheus sees. Labels are bounded and every series is there from the start, at 0: a rate needs its first step.
+
+Counting happens as things happen; what is a state is read from one snapshot a scrape, which is in memory.
+"""
+
+from __future__ import annotations
+
+import platform
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    GCCollector,
+    Histogram,
+    Info,
+    PlatformCollector,
+    ProcessCollector,
+    disable_created_metrics,
+    generate_latest,
+)
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from daemon.throughput import Throughput
+from index.lifecycle import State
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
+    from index.asset import Asset
+    from tiering.answers import Status
+
+_OTHER: Final = "other"
+
+_REQUESTS: Final = ("hit", "miss", "error")
+_UPLOADS: Final = ("sent", "adopted", "copied", "changed", "deferred", "refused", _OTHER)
+_PROMOTIONS: Final = ("restored", "deferred", "damaged", "overtaken", "no-space", _OTHER)
+_DEMOTIONS: Final = ("watermark", "age", "request", "space", _OTHER)
+_OPERATIONS: Final = (
+    "put", "head", "get", "delete", "list", "copy", "create_upload", "put_part", "list_parts", "complete", "abort",
+    "list_uploads", _OTHER,
+)  # fmt: skip
+_ANSWERS: Final = (
+    "ok", "not-found", "precondition", "unavailable", "throttled", "credentials", "refused", "corrupt", _OTHER,
+)  # fmt: skip
+
+_TRANSFER_SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
+_REQUEST_SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """What a person wants to know at a glance."""
+
+    upload_bytes_per_second: float
+    hit_ratio: float
+
+
+class Metrics:
+    """An Observer (tiering/observer.py) that counts, from the moment it is made; `watch` adds what is a state."""
+
+    def __init__(self, *, version: str, clock: Callable[[], float] = time.monotonic) -> None:
+        disable_created_metrics()  # type: ignore[no-untyped-call] # the library gives it no types
+        self._clock = clock
+        self._throughput = Throughput(now=clock())
+        self._registry = registry = CollectorRegistry()
+        _describe_build(registry, version)
+        self._requests = _Tallies(registry, "requests", "Requests for an asset's bytes, opens included.", _REQUESTS)
+        self._request_bytes = _Tallies(
+            registry, "request_bytes", "Bytes sent for such requests, or opened on disk.", _REQUESTS
+        )
+        self._uploads = _Tallies(registry, "uploads", "Uploads that ended.", _UPLOADS)
+        self._upload_bytes = Counter("tierd_upload_bytes", "Bytes sent to the store by uploads.", registry=registry)
+        self._upload_seconds = _seconds(registry, "upload", "How long uploads took.")
+        self._promotions = _Tallies(registry, "promotions", "Promotions that ended.", _PROMOTIONS)
+        self._promotion_seconds = _seconds(registry, "promotion", "How long promotions took.")
+        self._demotions = _Tallies(registry, "demotions", "Local copies removed, by why.", _DEMOTIONS, label="reason")
+        self._mismatches = Counter(
+            "tierd_verification_failures", "Remote copies found missing or wrong.", registry=registry
+        )
+        self._overflows = Counter("tierd_watch_overflows", "Times that the watcher lost events.", registry=registry)
+        self._found = Counter(
+            "tierd_reconcile_found", "Changes found by a scan that the watcher had not reported.", registry=registry
+        )
+        self._store = _StoreRequests(registry)
+        ProcessCollector(registry=registry)
+        PlatformCollector(registry=registry)
+        GCCollector(registry=registry)
+
+    def __repr__(self) -> str:
+        return f"<Metrics {self.rates()}>"
+
+    def watch(self, status: Callable[[], Status]) -> None:
+        """Read the gauges from this snapshot, which must be in memory, at each scrape."""
+        self._registry.register(_States(status, self.rates))
+
+    def render(self) -> bytes:
+        """Return everything in Prometheus' text format 0.0.4."""
+        return generate_latest(self._registry)
+
+    def rates(self) -> Rates:
+        """Return what was uploaded in the last minute, and the hits among the requests since the start."""
+        hits, misses = self._requests.value("hit"), self._requests.value("miss")
+        ratio = hits / (hits + misses) if hits + misses else 0.0
+        return Rates(self._throughput.rate(self._clock()), ratio)
+
+    def requested(self, result: str, size_bytes: int) -> None:
+        """See Observer."""
+        result = result if result in _REQUESTS else "error"
+        self._requests.add(result)
+        self._request_bytes.add(result, size_bytes)
+
+    def uploaded(self, asset: Asset, result: str, seconds: float, sent_bytes: int) -> None:
+        """See Observer."""
+        del asset  # Its path is no label.
+        self._uploads.add(result)
+        self._upload_seconds.observe(seconds)
+        self._upload_bytes.inc(sent_bytes)
+        self._throughput.add(sent_bytes, seconds, now=self._clock())
+
+    def promoted(self, asset: Asset, result: str, seconds: float) -> None:
+        """See Observer."""
+        del asset
+        self._promotions.add(result)
+        self._promotion_seconds.observe(seconds)
+
+    def demoted(self, asset: Asset, reason: str) -> None:
+        """See Observer."""
+        del asset
+        self._demotions.add(reason)
+
+    def mismatched(self, asset: Asset) -> None:
+        """See Observer."""
+        del asset
+        self._mismatches.inc()
+
+    def overflowed(self) -> None:
+        """See Observer."""
+        self._overflows.inc()
+
+    def reconciled(self, kind: str, found: int) -> None:
+        """See Observer."""
+        del kind
+        self._found.inc(found)
+
+    def stored(self, operation: str, result: str, seconds: float) -> None:
+        """See Observer."""
+        self._store.add(operation, result, seconds)
+
+
+class _Tallies:
+    """A counter with one label, of these values; any other value counts as the last of them."""
+
+    def __init__(
+        self, registry: CollectorRegistry, name: str, text: str, values: Iterable[str], *, label: str = "result"
+    ) -> None:
+        counter = Counter(f"tierd_{name}", text, [label], registry=registry)
+        self._children = {value: counter.labels(value) for value in values}
+        self._rest = next(reversed(self._children.values()))
+        self._totals = dict.fromkeys(self._children, 0.0)
+
+    def add(self, value: str, amount: float = 1) -> None:
+        self._children.get(value, self._rest).inc(amount)
+        if value in self._totals:
+            self._totals[value] += amount
+
+    def value(self, value: str) -> float:
+        return self._totals[value]
+
+
+class _StoreRequests:
+    """Requests to the store, by operation and by how they ended."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        counter = Counter("tierd_store_requests", "Requests to the store.", ["operation", "result"], registry=registry)
+        seconds = Histogram(
+            "tierd_store_request_duration_seconds",
+            "How long requests to the store took.",
+            ["operation"],
+            buckets=_REQUEST_SECONDS,
+            registry=registry,
+        )
+        self._counts = {(name, end): counter.labels(name, end) for name in _OPERATIONS for end in _ANSWERS}
+        self._seconds = {name: seconds.labels(name) for name in _OPERATIONS}
+
+    def add(self, operation: str, result: str, seconds: float) -> None:
+        operation = operation if operation in self._seconds else _OTHER
+        result = result if (operation, result) in self._counts else _OTHER
+        self._counts[operation, result].inc()
+        self._seconds[operation].observe(seconds)
+
+
+class _States(Collector):
+    """What is so now, read from one snapshot a scrape."""
+
+    def __init__(self, status: Callable[[], Status], rates: Callable[[], Rates]) -> None:
+        self._status = status
+        self._rates = rates
+
+    def describe(self) -> Iterator[GaugeMetricFamily]:
+        """Return nothing, so that registering takes no snapshot."""
+        return iter(())
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """Yield every gauge."""
+        status, rates = self._status(), self._rates()
+        yield _by_state("assets", "Assets, by state.", status.assets)
+        yield _by_state("bytes", "Bytes of assets, by state.", status.bytes)
+        queue, disk = status.queue, status.disk
+        for name, text, value in (
+            ("hit_ratio", "Hits among the requests since the start.", rates.hit_ratio),
+            (
+                "upload_throughput_bytes_per_second",
+                "Bytes uploaded per second in the last minute.",
+                rates.upload_bytes_per_second,
+            ),
+            (
+                "oldest_unprotected_seconds",
+                "Age of the oldest content that has no proven remote copy.",
+                queue.oldest_unprotected_seconds,
+            ),
+            ("unprotected_bytes", "Bytes that have no proven remote copy.", queue.unprotected_bytes),
+            ("disk_free_bytes", "Free bytes of the cache's file system.", disk.free),
+            ("disk_full", "Whether room was wanted and could not be made.", disk.full),
+            ("brake_engaged", "Whether destructive work is frozen.", status.brake.engaged),
+        ):
+            yield GaugeMetricFamily(f"tierd_{name}", text, value=float(value))
+
+
+def _by_state(name: str, text: str, values: Mapping[State, int]) -> GaugeMetricFamily:
+    family = GaugeMetricFamily(f"tierd_{name}", text, labels=["state"])
+    for state in State:
+        family.add_metric([state], values.get(state, 0))
+    return family
+
+
+def _seconds(registry: CollectorRegistry, name: str, text: str) -> Histogram:
+    return Histogram(f"tierd_{name}_duration_seconds", text, buckets=_TRANSFER_SECONDS, registry=registry)
+
+
+def _describe_build(registry: CollectorRegistry, version: str) -> None:
+    build = Info("tierd_build", "What runs.", registry=registry)
+    build.info({"version": version, "python": platform.python_version()})

@@ -1,0 +1,73 @@
+"""The HTTP server: the unix socket for everything, a TCP port for metrics and health, and their orderly end."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final, Self
+
+from aiohttp import web
+
+from daemon.api import PUBLIC, Api
+from daemon.connection import Listener
+from daemon.sockets import BACKLOG, bind_tcp, bind_unix
+
+if TYPE_CHECKING:
+    import socket
+    from pathlib import Path
+
+    from daemon.route import Service
+
+_PHASES: Final = 2
+"""aiohttp waits twice for its handlers: once for them to end, once for them to end cancelled."""
+
+
+class Server:
+    """Serves until `stop`. Opening raises SocketError."""
+
+    def __init__(self, service: Service, *, grace_seconds: float) -> None:
+        self._service = service
+        self._grace_seconds = grace_seconds
+        self._runners: list[web.ServerRunner] = []
+        self._socket: tuple[Path, int] | None = None
+        self.port: int | None = None
+
+    def __repr__(self) -> str:
+        return f"<Server on {self._socket[0] if self._socket else 'no socket'}, port {self.port}>"
+
+    async def open_unix(self, path: Path, *, mode: int, group: str | None) -> Self:
+        """Serve everything on a unix socket at `path`."""
+        sock = bind_unix(path, mode=mode, group=group)
+        self._socket = (path, os.lstat(path).st_ino)
+        await self._serve(sock, Api(self._service))
+        return self
+
+    async def open_tcp(self, host: str, port: int) -> Self:
+        """Serve metrics and health on a TCP port; 0 takes a free one, which `port` then tells."""
+        sock = bind_tcp(host, port)
+        self.port = sock.getsockname()[1]
+        await self._serve(sock, Api(self._service, PUBLIC))
+        return self
+
+    async def _serve(self, sock: socket.socket, api: Api) -> None:
+        runner = web.ServerRunner(Listener(api, self._service.limits), shutdown_timeout=self._grace_seconds / _PHASES)
+        await runner.setup()
+        self._runners.append(runner)
+        await web.SockSite(runner, sock, backlog=BACKLOG).start()
+
+    async def stop(self) -> None:
+        """Take nobody new, let answers end within the grace time, cut what is left and remove the socket file."""
+        self._remove_socket()
+        self._service.followers.close()
+        for runner in self._runners:
+            await runner.cleanup()
+        self._runners.clear()
+
+    def _remove_socket(self) -> None:
+        if self._socket is None:
+            return
+        path, inode = self._socket
+        with suppress(FileNotFoundError):
+            if path.lstat().st_ino == inode:  # Not that of a daemon that has taken over.
+                path.unlink()
+        self._socket = None

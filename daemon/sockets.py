@@ -1,0 +1,92 @@
+"""Listening sockets, with the right mode from their first moment."""
+
+from __future__ import annotations
+
+import grp
+import os
+import socket
+import stat
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+BACKLOG: Final = 256
+
+
+class SocketError(Exception):
+    """A socket cannot be listened on; the message says which and why."""
+
+
+def bind_unix(path: Path, *, mode: int, group: str | None) -> socket.socket:
+    """Return a unix socket bound to `path`; `listen_unix` follows. Raise SocketError.
+
+    A socket file that nobody answers on is replaced; anything else that is in the way stays. Until the owner, group
+    and mode are right nobody can connect: it is created 0600 and does not listen yet.
+    """
+    _clear(path)
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+    try:
+        os.fchmod(sock.fileno(), 0o600)  # On Linux the file that bind() makes takes its mode from the socket.
+        sock.bind(os.fspath(path))
+        if group is not None:
+            os.chown(path, -1, _gid(group))
+        path.chmod(mode)
+        sock.listen(BACKLOG)
+    except OSError as error:
+        sock.close()
+        raise SocketError(f"cannot listen on {path}: {error.strerror or error}") from error
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def _gid(group: str) -> int:
+    try:
+        return grp.getgrnam(group).gr_gid
+    except KeyError:
+        raise SocketError(f"there is no group {group!r} ([api] group)") from None
+
+
+def _clear(path: Path) -> None:
+    try:
+        found = path.lstat()
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise SocketError(f"cannot look at {path}: {error.strerror}") from error
+    if not stat.S_ISSOCK(found.st_mode):
+        raise SocketError(f"{path} is in the way and is no socket: remove it or set [api] socket")
+    if _is_answered(path):
+        raise SocketError(f"somebody listens on {path} already: is another tierd running?")
+    path.unlink(missing_ok=True)
+
+
+def _is_answered(path: Path) -> bool:
+    """Whether somebody listens. Whatever is not a plain refusal counts as somebody."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK) as probe:
+        try:
+            probe.connect(os.fspath(path))
+        except ConnectionRefusedError:
+            return False
+        except OSError:
+            return True
+    return True
+
+
+def bind_tcp(host: str, port: int) -> socket.socket:
+    """Return a TCP socket that listens. Raise SocketError."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        sock = socket.socket(family, kind | socket.SOCK_NONBLOCK, protocol)
+    except OSError as error:
+        raise SocketError(f"cannot listen on {host}:{port} ([metrics] listen): {error.strerror or error}") from error
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind(address)
+        sock.listen(BACKLOG)
+    except OSError as error:
+        sock.close()
+        raise SocketError(f"cannot listen on {host}:{port} ([metrics] listen): {error.strerror or error}") from error
+    return sock

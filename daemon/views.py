@@ -1,0 +1,153 @@
+"""Assets and all that is known about them as the JSON of the contract: plain dicts, shaped as daemon/models.py says."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from daemon.target import href_of
+from index.asset import printable
+from index.lifecycle import State
+from tiering.entity import asset_tag, content_sha256
+
+if TYPE_CHECKING:
+    from daemon.tiers import Rates
+    from index.asset import Asset, Proof
+    from index.records import Record
+    from tiering.answers import Explanation, Opened, Result, Status
+    from tiering.leases import Lease
+
+Json = dict[str, Any]
+
+_NANO = 1_000_000_000
+
+
+def asset_view(asset: Asset, store_url: str) -> Json:
+    """Return one asset. Its key is the whole one, with the store's prefix."""
+    proof = asset.proof
+    sha256 = content_sha256(asset)
+    return {
+        "id": asset.id,
+        **_names(asset.path),
+        **_place(proof, store_url),
+        "state": asset.state,
+        "size": asset.size,
+        "mtime": _mtime(asset),
+        "content_type": asset.content_type,
+        "digest": None if sha256 is None else f"sha256:{sha256}",
+        "etag": asset_tag(asset),
+        "generation": asset.generation,
+        "type": asset.type,
+        "fields": dict(asset.fields),
+        "tags": dict(asset.tags),
+        "heat": None,
+        "last_access": asset.last_access,
+        "access_count": asset.access_count,
+        "pinned": asset.pinned,
+        "proof": proof_view(proof),
+        "failure": None if asset.failure is None else asdict(asset.failure),
+    }
+
+
+def proof_view(proof: Proof | None) -> Json | None:
+    """Return a proof, its times in seconds."""
+    if proof is None:
+        return None
+    fields = asdict(proof)
+    return {**fields, "mtime": fields.pop("mtime_ns") / _NANO}
+
+
+def opened_view(opened: Opened) -> Json:
+    """Return an open that is ready, or one that is not yet."""
+    view: Json = {
+        "path": printable(str(opened.location)),
+        "href": href_of(opened.location),
+        "relative": printable(opened.asset.path),
+        "state": opened.asset.state,
+        "hit": opened.hit,
+        "ready": opened.ready,
+    }
+    if opened.ready:
+        view["size"] = opened.asset.size
+        view["etag"] = asset_tag(opened.asset)
+        view["lease"] = None if opened.lease is None else lease_view(opened.lease)
+    return view
+
+
+def lease_view(lease: Lease) -> Json:
+    """Return a lease."""
+    return {"id": lease.id, "expires": lease.expires}
+
+
+def result_view(result: Result) -> Json:
+    """Return what came of a command for one path."""
+    return {
+        **_names(result.path),
+        "outcome": result.outcome,
+        "reason": result.reason,
+        "state": result.state,
+        "size": result.size,
+    }
+
+
+def explanation_view(explanation: Explanation) -> Json:
+    """Return what happens next to an asset."""
+    asset = explanation.asset
+    return {
+        **_names(asset.path),
+        "state": asset.state,
+        "proof": proof_view(asset.proof),
+        "heat": None,
+        "rank": explanation.rank,
+        "next": explanation.next,
+        "reasons": list(explanation.reasons),
+    }
+
+
+def record_view(record: Record) -> Json:
+    """Return one change of state."""
+    return {
+        "cursor": record.cursor,
+        "at": record.at,
+        "id": record.id,
+        **_names(record.path),
+        "event": record.event,
+        "before": record.before,
+        "after": record.after,
+        "generation": record.generation,
+        "key": record.key,
+        "reason": record.reason,
+    }
+
+
+def status_view(status: Status, rates: Rates) -> Json:
+    """Return everything at a glance; every state is there."""
+    return {
+        "assets": {state: status.assets.get(state, 0) for state in State},
+        "bytes": {state: status.bytes.get(state, 0) for state in State},
+        "queue": asdict(status.queue),
+        "rates": {"upload_bytes_per_second": rates.upload_bytes_per_second, "hit_ratio": rates.hit_ratio},
+        "disk": asdict(status.disk),
+        "store": {**asdict(status.store), "capabilities": dict(status.store.capabilities)},
+        "brake": asdict(status.brake),
+    }
+
+
+def _names(path: str) -> Json:
+    return {"path": printable(path), "href": href_of(path)}
+
+
+def _place(proof: Proof | None, store_url: str) -> Json:
+    if proof is None:
+        return {"key": None, "url": None}
+    url = f"{store_url.rstrip('/')}/{proof.key}"
+    parts = urlsplit(store_url)
+    prefix = parts.path.strip("/") if parts.netloc else ""
+    return {"key": f"{prefix}/{proof.key}" if prefix else proof.key, "url": url}
+
+
+def _mtime(asset: Asset) -> float | None:
+    if asset.fingerprint is not None:
+        return asset.fingerprint.mtime_ns / _NANO
+    return None if asset.proof is None else asset.proof.mtime_ns / _NANO
