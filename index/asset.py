@@ -6,7 +6,7 @@ stand as surrogate escapes (PEP 383), so that every name a Linux file can have s
 
 from __future__ import annotations
 
-import uuid
+import secrets
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, NewType
@@ -25,7 +25,7 @@ RACY_NS = 20_000_000
 
 def new_asset_id() -> AssetId:
     """Return a fresh id, unique among all hosts that share a bucket."""
-    return AssetId(uuid.uuid4().hex)
+    return AssetId(secrets.token_hex(16))
 
 
 def path_to_bytes(path: str) -> bytes:
@@ -36,6 +36,11 @@ def path_to_bytes(path: str) -> bytes:
 def path_from_bytes(raw: bytes) -> RelPath:
     """Return the path whose name is exactly `raw`."""
     return RelPath(raw.decode("utf-8", "surrogateescape"))
+
+
+def is_asset_path(path: str) -> bool:
+    """Whether a file beneath the root can have this path: no part is empty, `.` or `..`, and there is no NUL."""
+    return "\0" not in path and {"", ".", ".."}.isdisjoint(path.split("/"))
 
 
 def printable(path: str) -> str:
@@ -74,6 +79,8 @@ class ProofMethod(StrEnum):
     """The store checked the MD5 of every part, and the whole has the right size."""
     READ_BACK = "read-back"
     """The whole object was read again and its SHA-256 agreed."""
+    CLAIMED = "claimed"
+    """The object's own metadata says so: enough to promote by, since the bytes are hashed then; never to demote by."""
     COPIED = "copied"
     """The store copied a proven object and answered the same ETag and size."""
 
@@ -134,6 +141,7 @@ class Asset:
     due_at: float = 0.0
     last_access: float = 0.0
     access_count: int = 0
+    promoted_at: float = 0.0
     failure: Failure | None = None
     overwrite: bool = False
     purge: bool = False

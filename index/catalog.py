@@ -1,0 +1,324 @@
+"""The catalog: the only door to the index.
+
+Every call is one function that runs whole in the connection's thread. What writes is durable when the call returns, and
+shares its commit with whoever writes at the same time; a cancelled call is finished first. An asset that is `new` is
+the queue entry for its upload: nothing else queues.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from functools import partial
+from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar
+
+from index import intake, ledger, queries, records, totals, uploads
+from index.asset import Asset, AssetId, RelPath, path_to_bytes
+from index.changes import Change
+from index.commits import Commits
+from index.connection import Connection
+from index.lifecycle import Event, State
+from index.listing import SLICE, Query, cursor_of, path_of, read_slice
+from index.rows import Known, asset_from, clamped, description_columns, known_from, signed
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+    from pathlib import Path
+
+    from index.changes import FoundObject, Observations
+    from index.records import Record
+    from index.totals import Summary, Totals
+    from index.uploads import Upload, UploadedPart
+
+T = TypeVar("T")
+
+Assets: TypeAlias = list[Asset]
+Knowns: TypeAlias = list[Known]
+Position: TypeAlias = tuple[float, int]
+"""Where a page of candidates ended: for its reader to hand back, and nothing else."""
+
+BEGINNING: Final[Position] = (float("-inf"), 0)
+
+
+class Catalog:
+    """What we believe about each asset. Raises CorruptIndexError from any call that meets a damaged page."""
+
+    def __init__(
+        self, connection: Connection, path: Path, now: totals.Summary, *, fresh: bool, clock: Callable[[], float]
+    ) -> None:
+        """Not for callers: see `open`."""
+        self.fresh = fresh
+        """Whether there was no index before."""
+        self.work = asyncio.Event()
+        """Set whenever something may be claimed that could not be before; who waits clears it."""
+        self._connection = connection
+        self._path = path
+        self._clock = clock
+        self._now = now
+        self._happened = asyncio.Event()
+        self._commits = Commits(connection, path, summarise=self._summarise, publish=self._publish)
+        if now.totals.assets[State.NEW]:
+            self.work.set()
+
+    def __repr__(self) -> str:
+        return f"<Catalog {self._path} {sum(self.totals.assets.values())} assets>"
+
+    @classmethod
+    async def open(cls, path: Path, *, clock: Callable[[], float] = time.time) -> Catalog:
+        """Open the index, creating it where there is none.
+
+        Raise CorruptIndexError where SQLite does not recognise its own file, CatalogError where it cannot be used.
+        """
+        connection, fresh = await Connection.open(path, now=clock())
+        try:
+            now = await connection.submit(partial(totals.summarise, since=0))
+        except BaseException:
+            await connection.close()
+            raise
+        return cls(connection, path, now, fresh=fresh, clock=clock)
+
+    async def close(self) -> None:
+        """Finish what was asked for and close the file. Calls made from now on raise CatalogError."""
+        await self._commits.close()
+        await self._connection.close()
+
+    # Reading
+
+    async def get(self, asset_id: AssetId) -> Asset:
+        """Return the asset with this id. Raise UnknownAssetError."""
+        return await self._connection.submit(lambda raw: ledger.get(raw, asset_id))
+
+    async def find(self, path: RelPath) -> Asset:
+        """Return the asset, or the tombstone, at this path. Raise UnknownAssetError."""
+        return await self._connection.submit(lambda raw: ledger.find(raw, path))
+
+    async def in_states(self, states: Collection[State], *, limit: int, after: AssetId | str = "") -> Assets:
+        """Return a page of the assets in these states, in the order in which the index got to know them."""
+
+        def work(raw: sqlite3.Connection) -> Assets:
+            found = raw.execute(queries.ROW_OF, (after,)).fetchone()
+            row = 0 if found is None else found[0]
+            rows = [each for state in states for each in raw.execute(queries.IN_STATE, (state, row, limit)).fetchall()]
+            return [asset_from(each[1:]) for each in sorted(rows, key=_first)[:limit]]
+
+        return await self._connection.submit(work)
+
+    async def between(self, after: RelPath | str, upto: RelPath | None) -> Knowns:
+        """Return what is known, tombstones not counted, of the paths beyond `after` up to `upto` or the end."""
+        where = {"after": path_to_bytes(after)}
+        if upto is None:
+            return await self._known(queries.BEYOND, where)
+        return await self._known(queries.BETWEEN, where | {"upto": path_to_bytes(upto)})
+
+    async def below(self, directory: RelPath) -> Knowns:
+        """Return what is known, tombstones not counted, of this path and all beneath it."""
+        return await self._known(queries.BELOW, {"directory": path_to_bytes(directory)})
+
+    async def by_inode(self, inode: int, size: int, mtime_ns: int) -> Knowns:
+        """Return the hot assets whose file had this fingerprint."""
+        return await self._known(queries.BY_INODE, (signed(inode), size, clamped(mtime_ns)))
+
+    async def candidates(
+        self, *, order: Sequence[str], limit: int, after: Position | None = None
+    ) -> tuple[Assets, Position]:
+        """Return a page of what is replicated and not pinned, coldest first, and where it ended.
+
+        `order` is ("last_access",) or ("discovered_at",). `after` is where the page before ended.
+        """
+        (column,) = order
+        sql = queries.COLDEST[column]
+        begin = after or BEGINNING
+
+        def work(raw: sqlite3.Connection) -> tuple[Assets, Position]:
+            rows = raw.execute(sql, (*begin, limit)).fetchall()
+            return [asset_from(row[2:]) for row in rows], rows[-1][:2] if rows else begin
+
+        return await self._connection.submit(work)
+
+    async def list(self, query: Query, *, limit: int, cursor: str | None = None) -> tuple[Assets, str | None]:
+        """Return one page in the order of paths, and the cursor of the next, None where there is none.
+
+        Raise ValueError for a bad cursor. However much there is to look through, others get their turn meanwhile.
+        """
+        after: bytes | None = b"" if cursor is None else path_of(cursor)
+        rare = bool(query.states) and sum(self.totals.assets[state] for state in set(query.states)) <= SLICE
+        page: Assets = []
+        while after is not None and len(page) <= limit:
+            work = partial(read_slice, query=query, after=after, limit=limit + 1 - len(page), rare=rare)
+            rows, after = await self._connection.submit(work)
+            page += [asset_from(row) for row in rows]
+        more = len(page) > limit
+        return page[:limit], cursor_of(path_to_bytes(page[limit - 1].path)) if more else None
+
+    @property
+    def totals(self) -> Totals:
+        """How much there is of everything: always in memory, always as of the last commit."""
+        return self._now.totals
+
+    async def unprotected(self) -> tuple[int, float | None]:
+        """Return the bytes whose only whole copy is the local one, and since when the oldest of them exists."""
+        oldest = await self._one(queries.OLDEST_UNPROTECTED)
+        return self.totals.unprotected_bytes, oldest
+
+    # Changing
+
+    async def apply(self, change: Change, *more: Change) -> Asset:
+        """Make all changes or none, and return the asset as the last one leaves it.
+
+        Raise StaleTransitionError or UnknownAssetError where a change is about something that is not so any more, and
+        IllegalTransitionError where the lifecycle has no such edge, which is a bug.
+        """
+        now = self._clock()
+        return await self._commits.share(
+            lambda raw: [ledger.perform(raw, each, now=now) for each in (change, *more)][-1]
+        )
+
+    async def claim(self, limit: int, *, now: float) -> Assets:
+        """Take at most `limit` new assets that are due, oldest first: they are uploading now."""
+
+        def work(raw: sqlite3.Connection) -> Assets:
+            due = [asset_from(row) for row in raw.execute(queries.DUE, (now, limit)).fetchall()]
+            return [ledger.perform(raw, Change.about(asset, Event.CLAIMED), now=now) for asset in due]
+
+        return await self._commits.share(work)
+
+    async def next_due(self) -> float | None:
+        """Return when the next new asset may be claimed."""
+        return await self._one(queries.NEXT_DUE)
+
+    async def observe(self, batch: Observations) -> None:
+        """Take in what a scan found. What is stale is left out: the next scan sees it again."""
+        now = self._clock()
+        await self._commits.share(lambda raw: intake.observe(raw, batch, now=now))
+
+    async def adopt_cold(self, found: Sequence[FoundObject]) -> int:
+        """Take in the objects that the index does not know, and return how many those were.
+
+        A new file at such a path gets the identity of its object back, and stays new until its content was compared.
+        """
+        now = self._clock()
+        return await self._commits.share(lambda raw: intake.adopt(raw, found, now=now))
+
+    async def touch(self, accesses: Mapping[AssetId, tuple[float, int]]) -> None:
+        """Note the last access to each asset, and how many there were."""
+        rows = [(at, count, asset_id) for asset_id, (at, count) in accesses.items()]
+        await self._commits.share(lambda raw: raw.executemany(queries.TOUCH, rows).rowcount)
+
+    async def set_pinned(self, ids: Iterable[AssetId], pinned: bool) -> int:  # noqa: FBT001 - the fact that is set
+        """Pin or unpin, and return how many were not so before."""
+        rows = [(int(pinned), asset_id) for asset_id in ids]
+        return await self._commits.share(lambda raw: raw.executemany(queries.PIN, rows).rowcount)
+
+    async def describe(
+        self,
+        asset_id: AssetId,
+        *,
+        type: str | None,
+        fields: Mapping[str, str],
+        tags: Mapping[str, str],
+    ) -> Asset:
+        """Set all three to exactly this. Raise UnknownAssetError."""
+        columns = {"id": asset_id, **description_columns(type, fields, tags)}
+
+        def work(raw: sqlite3.Connection) -> Asset:
+            raw.execute(queries.DESCRIBE, columns)
+            return ledger.get(raw, asset_id)
+
+        return await self._commits.share(work)
+
+    # Tombstones
+
+    async def to_purge(self, *, limit: int) -> Assets:
+        """Return tombstones whose remote copy must still go."""
+        return await self._connection.submit(
+            lambda raw: [asset_from(row) for row in raw.execute(queries.TO_PURGE, (limit,)).fetchall()]
+        )
+
+    async def purged(self, asset_id: AssetId) -> None:
+        """Note that the remote copy of a tombstone is gone."""
+        await self._commits.share(lambda raw: raw.execute(queries.PURGED, (asset_id,)).rowcount)
+
+    async def forget_gone(self, before: float) -> int:
+        """Drop the tombstones that were set before then and need no purge; return how many."""
+        return await self._commits.share(lambda raw: raw.execute(queries.FORGET, (before,)).rowcount)
+
+    # Multipart uploads
+
+    async def begin_upload(self, asset_id: AssetId, upload: Upload) -> None:
+        """Write the asset's upload down before its first part is sent, in place of any other."""
+        await self._commits.share(lambda raw: uploads.begin(raw, asset_id, upload))
+
+    async def record_part(self, asset_id: AssetId, part: UploadedPart) -> None:
+        """Write a finished part down. Raise StaleTransitionError where its upload has ended."""
+        await self._commits.share(lambda raw: uploads.add_part(raw, asset_id, part))
+
+    async def end_upload(self, asset_id: AssetId) -> None:
+        """Forget the upload of this asset, if there is one."""
+        await self._commits.share(lambda raw: raw.execute(queries.END_UPLOAD, (asset_id,)).rowcount)
+
+    async def upload_of(self, asset_id: AssetId) -> Upload | None:
+        """Return the upload of this asset, if there is one."""
+        return await self._connection.submit(lambda raw: uploads.read_upload(raw, asset_id))
+
+    async def uploads(self) -> Sequence[Upload]:
+        """Return every upload under way."""
+        return await self._connection.submit(uploads.read_uploads)
+
+    # Facts and events
+
+    async def remember(self, name: str, value: str) -> None:
+        """Keep a small fact about this index."""
+        await self._commits.share(lambda raw: raw.execute(queries.REMEMBER, (name, value)).rowcount)
+
+    async def recall(self, name: str) -> str | None:
+        """Return a fact that was remembered."""
+        row = await self._connection.submit(lambda raw: raw.execute(queries.RECALL, (name,)).fetchone())
+        return None if row is None else str(row[0])
+
+    async def events(self, after: int, *, limit: int) -> Sequence[Record]:
+        """Return the records with a higher cursor, in order."""
+        return await self._connection.submit(lambda raw: records.read_records(raw, after, limit))
+
+    async def oldest_event(self) -> int:
+        """Return the cursor of the oldest record that is kept; where there is none, that of the next."""
+        oldest, _ = await self._connection.submit(lambda raw: raw.execute(queries.EVENT_SPAN).fetchone())
+        return self._now.newest_event + 1 if oldest is None else int(oldest)
+
+    async def newest_event(self) -> int:
+        """Return the highest cursor ever given; on a new index, the one before the first."""
+        return self._now.newest_event
+
+    async def prune_events(self, keep: int) -> None:
+        """Forget all but the newest `keep` records, some at a time."""
+        while await self._commits.share(lambda raw: records.prune(raw, keep)):
+            pass
+
+    async def wait_change(self, after: int) -> None:
+        """Return once there is a record with a higher cursor."""
+        while self._now.newest_event <= after:
+            await self._happened.wait()
+
+    async def _known(self, sql: str, values: Mapping[str, object] | tuple[object, ...]) -> Knowns:
+        return await self._connection.submit(
+            lambda raw: [known_from(row) for row in raw.execute(sql, values).fetchall()]
+        )
+
+    async def _one(self, sql: str) -> float | None:
+        row = await self._connection.submit(lambda raw: raw.execute(sql).fetchone())
+        return None if row is None else float(row[0])
+
+    def _summarise(self, raw: sqlite3.Connection) -> Summary:
+        return totals.summarise(raw, since=self._now.newest_event)
+
+    def _publish(self, now: Summary) -> None:
+        before, self._now = self._now, now
+        if now.claimable:
+            self.work.set()
+        if now.newest_event > before.newest_event:
+            self._happened.set()
+            self._happened = asyncio.Event()
+
+
+def _first(row: tuple[int, ...]) -> int:
+    return row[0]

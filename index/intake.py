@@ -1,0 +1,176 @@
+"""What comes into the index from outside: the files that a scan found, and the objects that the store has."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import chain, islice
+from typing import TYPE_CHECKING
+
+from index import queries
+from index.asset import Asset, AssetId, new_asset_id, path_to_bytes
+from index.changes import Change, last_use
+from index.errors import StaleTransitionError, UnknownAssetError
+from index.ledger import add, drop, get, look, perform, save
+from index.lifecycle import Event, State
+from index.records import DISCOVERED, record
+from index.rows import clamped, fingerprint_columns, signed
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Iterable, Sequence
+
+    from index.asset import Sighting
+    from index.changes import FoundObject, Observations
+    from index.rows import Row
+
+
+def observe(connection: sqlite3.Connection, batch: Observations, *, now: float) -> None:
+    """Take in what a scan found. What is stale is left out: the next scan sees it again."""
+    for change in batch.changes:
+        try:
+            perform(connection, change, now=now)
+        except (StaleTransitionError, UnknownAssetError):
+            continue
+    _discover(connection, batch.discovered, now)
+    connection.executemany(queries.REFRESH, (_refreshed(*each, now) for each in batch.refreshed))
+
+
+def _discover(connection: sqlite3.Connection, discovered: Sequence[tuple[Sighting, float]], now: float) -> None:
+    if not discovered:
+        return
+    (last_row,) = connection.execute(queries.LAST_ROW).fetchone()
+    rows = iter([_discovered(*each, now) for each in discovered])
+    added = 0
+    for _ in range(len(discovered) // queries.DISCOVERED_AT_ONCE):
+        values = chain.from_iterable(islice(rows, queries.DISCOVERED_AT_ONCE))
+        added += connection.execute(queries.DISCOVER_MANY, (now, *values)).rowcount
+    for row in rows:
+        added += connection.execute(queries.DISCOVER, (now, *row)).rowcount
+    connection.execute(queries.RECORD_DISCOVERED, (DISCOVERED, last_row))
+    if added < len(discovered):
+        _revive(connection, discovered, now)
+
+
+def _revive(connection: sqlite3.Connection, discovered: Iterable[tuple[Sighting, float]], now: float) -> None:
+    """Some of the files are at paths that have a row: where it is a tombstone, it is one no longer."""
+    for sighting, due_at in discovered:
+        there = look(connection, sighting.path)
+        if there is not None and there.state is State.GONE:
+            perform(connection, Change.about(there, Event.CHANGED, sighting=sighting, due_at=due_at), now=now)
+
+
+def _discovered(sighting: Sighting, due_at: float, now: float) -> Row:
+    fingerprint = sighting.fingerprint
+    return (
+        new_asset_id(),
+        path_to_bytes(sighting.path),
+        fingerprint.size,
+        clamped(fingerprint.mtime_ns),
+        signed(fingerprint.inode),
+        clamped(sighting.ctime_ns),
+        sighting.disk_bytes,
+        sighting.mode,
+        sighting.links,
+        due_at,
+        last_use(sighting, now=now),
+    )
+
+
+def _refreshed(asset_id: AssetId, sighting: Sighting, now: float) -> dict[str, object]:
+    return {
+        "id": asset_id,
+        **fingerprint_columns(sighting.fingerprint),
+        "ctime_ns": clamped(sighting.ctime_ns),
+        "disk_bytes": sighting.disk_bytes,
+        "mode": sighting.mode,
+        "links": sighting.links,
+        "accessed": min(sighting.atime_ns / 1e9, now),
+    }
+
+
+def adopt(connection: sqlite3.Connection, found: Iterable[FoundObject], *, now: float) -> int:
+    """Take in the objects that the index does not know, and return how many those were.
+
+    Of several objects of one asset the highest generation is the asset; the others are superseded, and left alone.
+    """
+    return sum(_adopt(connection, each, now) for each in found)
+
+
+def _adopt(connection: sqlite3.Connection, found: FoundObject, now: float) -> bool:
+    namesake = _namesake(connection, found)
+    if namesake is not None and not _is_superseded(namesake, found):
+        return False
+    there = look(connection, found.path)
+    # A tombstone, or an asset that knows its own remote copy, is not for an object to overrule.
+    if there is not None and there != namesake and (there.state is not State.NEW or there.proof is not None):
+        return False
+    if there is not None and there != namesake:
+        if namesake is not None:
+            drop(connection, namesake.id)
+        _recognise(connection, there, found, now)
+    elif namesake is not None:
+        _supersede(connection, namesake, found, now)
+    else:
+        _add_cold(connection, found, now)
+    return True
+
+
+def _namesake(connection: sqlite3.Connection, found: FoundObject) -> Asset | None:
+    try:
+        return get(connection, found.id)
+    except UnknownAssetError:
+        return None
+
+
+def _is_superseded(known: Asset, found: FoundObject) -> bool:
+    """Whether `known` was taken in from an object too, an older one of the same asset."""
+    return known.state is State.COLD and known.generation < found.proof.generation
+
+
+def _add_cold(connection: sqlite3.Connection, found: FoundObject, now: float) -> None:
+    asset = Asset(
+        id=found.id,
+        path=found.path,
+        state=State.COLD,
+        generation=found.proof.generation,
+        fingerprint=None,
+        ctime_ns=0,
+        disk_bytes=0,
+        mode=0,
+        links=0,
+        sha256=None,
+        content_type=found.content_type,
+        proof=found.proof,
+        pinned=False,
+        type=None,
+        discovered_at=now,
+        changed_at=now,
+        due_at=now,
+        last_access=found.proof.at,
+    )
+    add(connection, asset)
+    record(connection, DISCOVERED, None, asset, reason="found in the store", now=now)
+
+
+def _supersede(connection: sqlite3.Connection, known: Asset, found: FoundObject, now: float) -> None:
+    proof = found.proof
+    asset = replace(
+        known,
+        path=found.path,
+        generation=proof.generation,
+        proof=proof,
+        content_type=found.content_type,
+        changed_at=now,
+    )
+    save(connection, known, asset)
+    record(connection, DISCOVERED, known.state, asset, reason="a newer object was found in the store", now=now)
+
+
+def _recognise(connection: sqlite3.Connection, there: Asset, found: FoundObject, now: float) -> None:
+    """Give a file whose asset was forgotten its identity back. It stays `new`: its content decides, once hashed."""
+    local = there.fingerprint
+    same = local is not None and (local.size, local.mtime_ns) == (found.proof.size, found.proof.mtime_ns)
+    generation = found.proof.generation + (0 if same else 1)
+    asset = replace(there, id=found.id, generation=generation, proof=found.proof)
+    save(connection, there, asset)
+    record(connection, DISCOVERED, State.NEW, asset, reason="its object was found in the store", now=now)

@@ -1,0 +1,88 @@
+"""Assets in and out of the table: reading one, and the one way in which one changes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from index import queries
+from index.asset import path_to_bytes, printable
+from index.changes import Change, outcome
+from index.errors import StaleTransitionError, UnknownAssetError
+from index.lifecycle import Event, State
+from index.records import record
+from index.rows import asset_from, columns_of
+
+if TYPE_CHECKING:
+    import sqlite3
+
+    from index.asset import Asset, AssetId, RelPath
+
+_SAME_UPLOAD: Final = frozenset({Event.CLAIMED, Event.SENT, Event.DEFERRED, Event.REFUSED, Event.RETRIED})
+"""After these the same content is still to be sent, and the parts that were sent still count."""
+
+
+def get(connection: sqlite3.Connection, asset_id: AssetId) -> Asset:
+    """Return the asset with this id. Raise UnknownAssetError."""
+    row = connection.execute(queries.BY_ID, (asset_id,)).fetchone()
+    if row is None:
+        raise UnknownAssetError(f"there is no asset with the id {asset_id}")
+    return asset_from(row)
+
+
+def find(connection: sqlite3.Connection, path: RelPath) -> Asset:
+    """Return the asset, or the tombstone, at this path. Raise UnknownAssetError."""
+    asset = look(connection, path)
+    if asset is None:
+        raise UnknownAssetError(f"there is no asset {printable(path)}")
+    return asset
+
+
+def look(connection: sqlite3.Connection, path: RelPath) -> Asset | None:
+    """Return the asset, or the tombstone, at this path, if there is one."""
+    row = connection.execute(queries.BY_PATH, (path_to_bytes(path),)).fetchone()
+    return None if row is None else asset_from(row)
+
+
+def perform(connection: sqlite3.Connection, change: Change, *, now: float) -> Asset:
+    """Make the change and write it down. Raise as `outcome` does, and UnknownAssetError."""
+    before = get(connection, change.id)
+    after = outcome(before, change, now=now)
+    if after.path != before.path:
+        _vacate(connection, after)
+    save(connection, before, after)
+    if change.event not in _SAME_UPLOAD:
+        connection.execute(queries.END_UPLOAD, (after.id,))
+    record(connection, change.event, before.state, after, reason=change.reason, now=now)
+    return after
+
+
+def save(connection: sqlite3.Connection, before: Asset, after: Asset) -> None:
+    """Write what is different. Raise StaleTransitionError where the row is not `before` any more."""
+    old, new = columns_of(before), columns_of(after)
+    different = [column for column, value in new.items() if value != old[column]]
+    if not different:
+        return
+    values = [*(new[column] for column in different), before.id, before.state, before.generation]
+    if connection.execute(queries.update(different), values).rowcount != 1:
+        raise StaleTransitionError(f"{printable(before.path)}: it changed meanwhile; read it again")
+
+
+def add(connection: sqlite3.Connection, asset: Asset) -> None:
+    """Write a row that is not there yet."""
+    columns = columns_of(asset)
+    connection.execute(queries.insert([*columns]), [*columns.values()])
+
+
+def drop(connection: sqlite3.Connection, asset_id: AssetId) -> None:
+    """Forget a row."""
+    connection.execute(queries.DROP, (asset_id,))
+
+
+def _vacate(connection: sqlite3.Connection, asset: Asset) -> None:
+    """Make room at the path that the asset moved to. A tombstone that still has to be purged is in the way."""
+    other = look(connection, asset.path)
+    if other is None:
+        return
+    if other.state is not State.GONE or other.purge:
+        raise StaleTransitionError(f"{printable(asset.path)}: another asset is there, {other.state}; look again")
+    drop(connection, other.id)

@@ -1,0 +1,140 @@
+"""Every statement that the catalog makes, and the index that serves it: tests/test_queries.py asks SQLite."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from index.rows import COLUMNS, KNOWN_COLUMNS
+
+# One asset: by the unique indices of `id` and `path`.
+BY_ID: Final = f"SELECT {COLUMNS} FROM asset WHERE id = ?"
+BY_PATH: Final = f"SELECT {COLUMNS} FROM asset WHERE path = ?"
+DROP: Final = "DELETE FROM asset WHERE id = ?"
+
+# What a scan compares: a range of the unique index of `path`; `state` is read from the row.
+BETWEEN: Final = (
+    f"SELECT {KNOWN_COLUMNS} FROM asset WHERE path > :after AND path <= :upto AND state <> 'gone' ORDER BY path"
+)
+BEYOND: Final = f"SELECT {KNOWN_COLUMNS} FROM asset WHERE path > :after AND state <> 'gone' ORDER BY path"
+# `0` is the byte that follows `/`.
+BELOW: Final = (
+    f"SELECT {KNOWN_COLUMNS} FROM asset"
+    " WHERE (path = :directory OR path > :directory || x'2f' AND path < :directory || x'30') AND state <> 'gone'"
+    " ORDER BY path"
+)
+# asset_inode
+BY_INODE: Final = f"SELECT {KNOWN_COLUMNS} FROM asset WHERE inode = ? AND size = ? AND mtime_ns = ?"
+
+# asset_state, which ends in the row, so that every state is a sorted list that can be entered anywhere.
+ROW_OF: Final = "SELECT row FROM asset WHERE id = ?"
+IN_STATE: Final = f"SELECT row, {COLUMNS} FROM asset WHERE state = ? AND row > ? ORDER BY row LIMIT ?"
+FORGET: Final = "DELETE FROM asset WHERE state = 'gone' AND purge = 0 AND changed_at < ?"
+
+# asset_by_access and asset_by_age: both end in the row, which breaks ties and makes pages meet exactly.
+_COLDEST: Final = (
+    "SELECT {order}, row, {columns} FROM asset WHERE state = 'replicated' AND pinned = 0"
+    " AND ({order}, row) > (?, ?) ORDER BY {order}, row LIMIT ?"
+)
+COLDEST: Final = {order: _COLDEST.format(order=order, columns=COLUMNS) for order in ("last_access", "discovered_at")}
+
+# asset_due
+DUE: Final = f"SELECT {COLUMNS} FROM asset WHERE state = 'new' AND due_at <= ? ORDER BY due_at, row LIMIT ?"
+NEXT_DUE: Final = "SELECT due_at FROM asset WHERE state = 'new' ORDER BY due_at LIMIT 1"
+# asset_unprotected: the condition is that of the index, word for word.
+OLDEST_UNPROTECTED: Final = (
+    "SELECT changed_at FROM asset WHERE state IN ('new', 'stuck', 'uploading', 'verifying') ORDER BY changed_at LIMIT 1"
+)
+# asset_purge
+TO_PURGE: Final = f"SELECT {COLUMNS} FROM asset WHERE purge = 1 AND state = 'gone' LIMIT ?"
+PURGED: Final = (
+    "UPDATE asset SET purge = 0, proof_key = NULL, proof_etag = NULL, proof_size = NULL, proof_sha256 = NULL,"
+    " proof_generation = NULL, proof_mtime_ns = NULL, proof_mode = NULL, proof_method = NULL, proof_at = NULL"
+    " WHERE id = ? AND state = 'gone'"
+)
+
+# Many rows to a statement: with one each, a hundred thousand take three times as long, most of it between two threads.
+DISCOVERED_AT_ONCE: Final = 500
+_DISCOVER: Final = (
+    "INSERT INTO asset (discovered_at, changed_at, state, generation, id, path, size, mtime_ns, inode, ctime_ns,"
+    " disk_bytes, mode, links, due_at, last_access) VALUES {rows} ON CONFLICT (path) DO NOTHING"
+)
+_DISCOVERED: Final = "(?1, ?1, 'new', 1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+DISCOVER_MANY: Final = _DISCOVER.format(rows=", ".join([_DISCOVERED] * DISCOVERED_AT_ONCE))
+DISCOVER: Final = _DISCOVER.format(rows=_DISCOVERED)
+LAST_ROW: Final = "SELECT coalesce(max(row), 0) FROM asset"
+RECORD_DISCOVERED: Final = (
+    "INSERT INTO event (at, id, path, event, after, generation, reason)"
+    " SELECT discovered_at, id, path, ?, state, generation, '' FROM asset WHERE row > ? ORDER BY row"
+)
+REFRESH: Final = (
+    "UPDATE asset SET ctime_ns = :ctime_ns, disk_bytes = :disk_bytes, mode = :mode, links = :links,"
+    " last_access = max(last_access, :accessed)"
+    " WHERE id = :id AND size = :size AND mtime_ns = :mtime_ns AND inode = :inode"
+)
+TOUCH: Final = (
+    "UPDATE asset SET last_access = max(last_access, ?), access_count = access_count + ?"
+    " WHERE id = ? AND state <> 'gone'"
+)
+PIN: Final = "UPDATE asset SET pinned = ?1 WHERE id = ?2 AND pinned <> ?1 AND state <> 'gone'"
+DESCRIBE: Final = "UPDATE asset SET type = :type, fields = :fields, tags = :tags WHERE id = :id"
+
+TOTALS: Final = "SELECT state, assets, bytes, disk_bytes FROM total"
+
+# The primary key of `event`.
+ADD_EVENT: Final = (
+    "INSERT INTO event (at, id, path, event, before, after, generation, reason, key) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
+EVENTS: Final = (
+    "SELECT cursor, at, id, path, event, before, after, generation, reason, key FROM event"
+    " WHERE cursor > ? ORDER BY cursor LIMIT ?"
+)
+EVENT_SPAN: Final = "SELECT (SELECT min(cursor) FROM event), (SELECT max(cursor) FROM event)"
+NEWEST_EVENT: Final = "SELECT seq FROM sqlite_sequence WHERE name = 'event'"
+BECAME_NEW: Final = "SELECT EXISTS (SELECT 1 FROM event WHERE cursor > ? AND after = 'new')"
+PRUNE_EVENTS: Final = "DELETE FROM event WHERE cursor < ?"
+
+# The primary keys of `upload`, `part` and `fact`.
+BEGIN_UPLOAD: Final = "INSERT INTO upload (asset_id, key, upload_id, part_size, generation) VALUES (?, ?, ?, ?, ?)"
+END_UPLOAD: Final = "DELETE FROM upload WHERE asset_id = ?"
+UPLOADS: Final = "SELECT asset_id, key, upload_id, part_size, generation FROM upload ORDER BY asset_id"
+UPLOAD_OF: Final = "SELECT asset_id, key, upload_id, part_size, generation FROM upload WHERE asset_id = ?"
+ADD_PART: Final = (
+    "INSERT INTO part (asset_id, number, etag, size) SELECT asset_id, ?, ?, ? FROM upload WHERE asset_id = ?"
+    " ON CONFLICT DO UPDATE SET etag = excluded.etag, size = excluded.size"
+)
+PARTS: Final = "SELECT number, etag, size FROM part WHERE asset_id = ? ORDER BY number"
+REMEMBER: Final = "INSERT INTO fact (name, value) VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value"
+RECALL: Final = "SELECT value FROM fact WHERE name = ?"
+
+
+# A listing: slice by slice along the unique index of `path`, or all of asset_state where that is little.
+END_OF_SLICE: Final = "SELECT path FROM asset WHERE path > ? ORDER BY path LIMIT 1 OFFSET ?"
+OF_TYPE: Final = "type = ?"
+OF_PIN: Final = "pinned = ?"
+WITH_TEXT: Final = "instr(lower(CAST(path AS TEXT)), lower(?)) > 0"
+WITH_FIELD: Final = "EXISTS (SELECT 1 FROM json_each(fields) AS word WHERE word.key = ? AND word.value = ?)"
+WITH_TAG: Final = "EXISTS (SELECT 1 FROM json_each(tags) AS word WHERE word.key = ? AND word.value = ?)"
+UPTO: Final = "path <= ?"
+
+
+def of_states(count: int) -> str:
+    """Return the condition that a state is among so many."""
+    return f"state IN ({', '.join('?' * count)})"
+
+
+def page(conditions: list[str], *, rare: bool) -> str:
+    """Return the rows beyond a path that fulfil all conditions, in the order of paths."""
+    source = f"asset INDEXED BY {'asset_state' if rare else 'sqlite_autoindex_asset_2'}"
+    where = " AND ".join(["path > ?", *conditions])
+    return f"SELECT {COLUMNS} FROM {source} WHERE {where} ORDER BY path LIMIT ?"
+
+
+def update(columns: list[str]) -> str:
+    """Return the compare-and-set of these columns: by id, state and generation. Indices of others are left alone."""
+    assignments = ", ".join(f"{column} = ?" for column in columns)
+    return f"UPDATE asset SET {assignments} WHERE id = ? AND state = ? AND generation = ?"
+
+
+def insert(columns: list[str]) -> str:
+    """Return the insertion of a whole row."""
+    return f"INSERT INTO asset ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})"

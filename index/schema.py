@@ -1,0 +1,188 @@
+"""The tables, and how an older index becomes a newer one.
+
+What must hold of every row, whoever writes it, are CHECK constraints, and the totals are kept by triggers, so that no
+statement can forget them. Paths are BLOBs: a name is bytes, and bytes compare as a sorted walk of the tree does.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from index.errors import CatalogError, CorruptIndexError
+from index.lifecycle import HOT, UNPROTECTED, State
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Iterable
+
+APPLICATION_ID: Final = 0x74697264
+"""`tird`: says in the file's header whose it is."""
+
+
+def _among(states: Iterable[State]) -> str:
+    return "(" + ", ".join(f"'{state}'" for state in sorted(states)) + ")"
+
+
+_ASSET: Final = f"""
+CREATE TABLE asset (
+    row INTEGER PRIMARY KEY,
+    id TEXT NOT NULL UNIQUE,
+    path BLOB NOT NULL UNIQUE,
+    state TEXT NOT NULL,
+    generation INTEGER NOT NULL,
+    size INTEGER, mtime_ns INTEGER, inode INTEGER,
+    ctime_ns INTEGER NOT NULL DEFAULT 0,
+    disk_bytes INTEGER NOT NULL DEFAULT 0,
+    mode INTEGER NOT NULL DEFAULT 0,
+    links INTEGER NOT NULL DEFAULT 0,
+    sha256 TEXT, content_type TEXT,
+    proof_key TEXT, proof_etag TEXT, proof_size INTEGER, proof_sha256 TEXT, proof_generation INTEGER,
+    proof_mtime_ns INTEGER, proof_mode INTEGER, proof_method TEXT, proof_at REAL,
+    pinned INTEGER NOT NULL DEFAULT 0,
+    type TEXT, fields TEXT, tags TEXT,
+    discovered_at REAL NOT NULL, changed_at REAL NOT NULL, due_at REAL NOT NULL,
+    last_access REAL NOT NULL,
+    access_count INTEGER NOT NULL DEFAULT 0,
+    promoted_at REAL NOT NULL DEFAULT 0,
+    failure_code TEXT, failure_message TEXT, failure_attempts INTEGER, failure_retry_at REAL,
+    overwrite INTEGER NOT NULL DEFAULT 0,
+    purge INTEGER NOT NULL DEFAULT 0,
+    CONSTRAINT state_is_known CHECK (state IN {_among(State)}),
+    CONSTRAINT hot_has_a_file CHECK ((state IN {_among(HOT)}) = (size IS NOT NULL)),
+    CONSTRAINT file_is_whole CHECK ((size IS NULL) = (mtime_ns IS NULL) AND (size IS NULL) = (inode IS NULL)),
+    CONSTRAINT demotable_is_proven
+        CHECK (state NOT IN ('replicated', 'demoting') OR proof_generation IS generation),
+    CONSTRAINT cold_has_a_proof
+        CHECK (state NOT IN ('cold', 'promoting', 'damaged') OR proof_generation IS generation)
+) STRICT
+"""
+
+_TOTAL: Final = """
+CREATE TABLE total (
+    state TEXT PRIMARY KEY,
+    assets INTEGER NOT NULL,
+    bytes INTEGER NOT NULL,
+    disk_bytes INTEGER NOT NULL
+) STRICT, WITHOUT ROWID
+"""
+
+_ADD: Final = """
+    UPDATE total SET
+        assets = assets + 1,
+        bytes = bytes + coalesce(new.size, new.proof_size, 0),
+        disk_bytes = disk_bytes + new.disk_bytes
+    WHERE state = new.state;
+"""
+
+_SUBTRACT: Final = """
+    UPDATE total SET
+        assets = assets - 1,
+        bytes = bytes - coalesce(old.size, old.proof_size, 0),
+        disk_bytes = disk_bytes - old.disk_bytes
+    WHERE state = old.state;
+"""
+
+# AUTOINCREMENT: a cursor is never used twice, even when everything before it was pruned.
+_EVENT: Final = """
+CREATE TABLE event (
+    cursor INTEGER PRIMARY KEY AUTOINCREMENT,
+    at REAL NOT NULL,
+    id TEXT NOT NULL,
+    path BLOB NOT NULL,
+    event TEXT NOT NULL,
+    before TEXT,
+    after TEXT NOT NULL,
+    generation INTEGER NOT NULL,
+    reason TEXT NOT NULL,
+    key TEXT
+) STRICT
+"""
+
+_UPLOAD: Final = """
+CREATE TABLE upload (
+    asset_id TEXT PRIMARY KEY,
+    key TEXT NOT NULL,
+    upload_id TEXT NOT NULL,
+    part_size INTEGER NOT NULL,
+    generation INTEGER NOT NULL
+) STRICT, WITHOUT ROWID
+"""
+
+_PART: Final = """
+CREATE TABLE part (
+    asset_id TEXT NOT NULL REFERENCES upload ON DELETE CASCADE,
+    number INTEGER NOT NULL,
+    etag TEXT NOT NULL,
+    size INTEGER NOT NULL,
+    PRIMARY KEY (asset_id, number)
+) STRICT, WITHOUT ROWID
+"""
+
+_FIRST: Final = (
+    _ASSET,
+    "CREATE INDEX asset_state ON asset (state)",
+    "CREATE INDEX asset_due ON asset (due_at) WHERE state = 'new'",
+    f"CREATE INDEX asset_unprotected ON asset (changed_at) WHERE state IN {_among(UNPROTECTED)}",
+    "CREATE INDEX asset_by_access ON asset (last_access) WHERE state = 'replicated' AND pinned = 0",
+    "CREATE INDEX asset_by_age ON asset (discovered_at) WHERE state = 'replicated' AND pinned = 0",
+    "CREATE INDEX asset_inode ON asset (inode) WHERE inode IS NOT NULL",
+    "CREATE INDEX asset_purge ON asset (purge) WHERE purge = 1",
+    _TOTAL,
+    *(f"INSERT INTO total VALUES ('{state}', 0, 0, 0)" for state in State),
+    f"CREATE TRIGGER asset_added AFTER INSERT ON asset BEGIN {_ADD} END",
+    f"CREATE TRIGGER asset_dropped AFTER DELETE ON asset BEGIN {_SUBTRACT} END",
+    f"""CREATE TRIGGER asset_changed AFTER UPDATE OF state, size, proof_size, disk_bytes ON asset
+        BEGIN {_SUBTRACT} {_ADD} END""",
+    _EVENT,
+    _UPLOAD,
+    _PART,
+    "CREATE TABLE fact (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID",
+)
+
+MIGRATIONS: Final = (_FIRST,)
+"""What makes version n + 1 of version n. Released ones are never edited, only followed by another."""
+
+_TABLES: Final = frozenset({"asset", "total", "event", "upload", "part", "fact"})
+
+
+def migrate(connection: sqlite3.Connection, *, now: float) -> bool:
+    """Bring the tables up to date, all or nothing, and return whether there were none.
+
+    Raise CatalogError where the file is another program's or a newer tierd's, CorruptIndexError where ours lost parts.
+    """
+    version = _version(connection)
+    if version == len(MIGRATIONS):
+        return False
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        for statements in MIGRATIONS[version:]:
+            for statement in statements:
+                connection.execute(statement)
+        if version == 0:
+            # Cursors begin where no earlier index of this host can have ended: who kept one is told, not misled.
+            connection.execute("INSERT INTO sqlite_sequence VALUES ('event', ?)", (int(now * 1000),))
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        connection.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
+        connection.execute("COMMIT")
+    finally:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+    return version == 0
+
+
+def require_ours(connection: sqlite3.Connection) -> None:
+    """Look before anything is written. Raise as migrate does."""
+    (application_id,) = connection.execute("PRAGMA application_id").fetchone()
+    tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
+    ours = application_id == APPLICATION_ID
+    if ours and tables < _TABLES:
+        raise CorruptIndexError("the index has lost tables")
+    if tables and not ours and not tables >= _TABLES:
+        raise CatalogError("it is the database of another program; set [index] path to another file")
+    if _version(connection) > len(MIGRATIONS):
+        raise CatalogError("it was written by a newer tierd; install that, or move the index away to have it rebuilt")
+
+
+def _version(connection: sqlite3.Connection) -> int:
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    return int(version)
