@@ -28,10 +28,10 @@ class DifferenceError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Copies:
-    """The files below a directory: `right` paths, and what is to be said against the others."""
+    """The files below a directory: the paths that are right, and what is to be said against each other one."""
 
     right: frozenset[str]
-    wrong: tuple[str, ...]
+    wrong: Mapping[str, str]
 
 
 def sha256_of(path: Path) -> str:
@@ -47,14 +47,17 @@ def compare(directory: Path, media: Sequence[Media]) -> Copies:
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
         found = dict(zip(paths, pool.map(lambda path: sha256_of(directory / path), paths), strict=True))
     right = frozenset(path for path, digest in found.items() if wanted.get(path) == digest)
-    return Copies(right, tuple(_complaint(directory, path, wanted) for path in sorted(found.keys() - right)))
+    return Copies(right, {path: _complaint(directory, path, wanted) for path in sorted(found.keys() - right)})
 
 
 def check_all_stored(stored: Copies, media: Sequence[Media]) -> None:
     """Raise DifferenceError unless every file is in the store, right, and nothing else is."""
-    missing = [f"not in the store: {path}" for path in sorted({each.path for each in media} - stored.right)]
+    missing = [
+        f"not in the store: {path}"
+        for path in sorted({each.path for each in media} - stored.right - stored.wrong.keys())
+    ]
     if missing or stored.wrong:
-        raise DifferenceError([*stored.wrong, *missing])
+        raise DifferenceError([*stored.wrong.values(), *missing])
 
 
 def check_nothing_lost(local: Copies, stored: Copies, media: Sequence[Media]) -> None:
@@ -62,7 +65,7 @@ def check_nothing_lost(local: Copies, stored: Copies, media: Sequence[Media]) ->
     kept = local.right | stored.right
     lost = [f"lost: {path}" for path in sorted({each.path for each in media} - kept)]
     if lost or local.wrong or stored.wrong:
-        raise DifferenceError([*lost, *local.wrong, *stored.wrong])
+        raise DifferenceError([*lost, *local.wrong.values(), *stored.wrong.values()])
 
 
 def _complaint(directory: Path, path: str, wanted: Mapping[str, str]) -> str:
