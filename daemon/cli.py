@@ -59,7 +59,9 @@ def run(arguments: Sequence[str]) -> int:
 def build() -> typer.Typer:
     """Return the application with all its commands."""
     settings: dict[str, Any] = {"context_settings": {"help_option_names": ["-h", "--help"]}}
-    app = typer.Typer(add_completion=False, epilog=_EPILOG, rich_markup_mode=None, **settings)
+    app = typer.Typer(
+        add_completion=False, epilog=_EPILOG, rich_markup_mode=None, pretty_exceptions_enable=False, **settings
+    )
     app.callback()(_global_options)
     for panel, commands in COMMANDS.items():
         for command in commands:

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from functools import partial
 from typing import Annotated, Any
 
 import typer
@@ -16,9 +17,13 @@ Report = dict[str, Any]
 
 def serve(context: typer.Context) -> int:
     """Run the daemon, in the foreground."""
-    from daemon import app, config  # noqa: PLC0415 - only the daemon itself needs its libraries
+    from daemon import config  # noqa: PLC0415 - only the daemon itself needs its libraries
 
-    return app.serve(config.load(options(context).config, os.environ))
+    load = partial(config.load, options(context).config, os.environ)
+    settings = load()
+    from daemon import app  # noqa: PLC0415 - these take a second, and a wrong configuration should not
+
+    return app.serve(settings, reload=load)
 
 
 def status(context: typer.Context) -> None:
@@ -54,11 +59,10 @@ def stats(context: typer.Context) -> None:
     rows = [(state, count, human_size(found["bytes"].get(state, 0))) for state, count in found["assets"].items()]
     render.show_table(("state", "assets", "bytes"), rows)
     rates = found["rates"]
-    ratio = rates["hit_ratio"]
     render.show_pairs(
         (
             ("upload", f"{human_size(rates['upload_bytes_per_second'])}/s"),
-            ("hits", "none asked yet" if ratio is None else f"{ratio:.1%}"),
+            ("hits", f"{rates['hit_ratio']:.1%}"),
         )
     )
 
@@ -91,7 +95,7 @@ def verify(
     report: Report = {}
     with render.progress("verify") as show:
         for line in given.client().verify(deep=deep):
-            if "report" in line:
+            if line.get("report"):
                 report = line["report"]
             else:
                 step = line["progress"]
@@ -122,7 +126,7 @@ def drain(
     report: Report = {}
     with render.progress("drain") as show:
         for line in client.drain(wait=wait, timeout=timeout):
-            if "report" in line:
+            if line.get("report"):
                 report = line["report"]
             else:
                 show(0, text=_left(line["progress"]))

@@ -31,6 +31,7 @@ Json = dict[str, Any]
 
 PAGE: Final = 1000
 RENEWALS_PER_LEASE: Final = 3
+NEVER: Final = 600
 LEAST_PAUSE_SECONDS: Final = 0.5
 RENEWAL_SECONDS: Final = 10.0
 ACT_SECONDS: Final = 86_400.0
@@ -114,15 +115,16 @@ class Client:
         found = self._wire.ask("GET", target("open", encode(path), wait=wait), timeout=wait + self._timeout)
         if not found.get("ready", True):
             raise NotReadyError(path, found["state"])
+        opened = Opened(
+            path=Path(decode(found["href"])),
+            relative=path,
+            state=found["state"],
+            hit=found["hit"],
+            size=found["size"],
+            etag=found["etag"],
+        )
         with _Renewal(self._wire, path, found["lease"]):
-            yield Opened(
-                path=Path(decode(found["href"])),
-                relative=path,
-                state=found["state"],
-                hit=found["hit"],
-                size=found["size"],
-                etag=found["etag"],
-            )
+            yield opened
 
     @contextmanager
     def content(self, path: str, start: int = 0, length: int | None = None) -> Iterator[Content]:
@@ -195,8 +197,8 @@ class Client:
         return self._wire.ask("GET", target("status"))
 
     def health(self) -> Json:
-        """Return whether hot bytes can be served, with reasons."""
-        return self._wire.ask("GET", target("health"))
+        """Return whether hot bytes can be served, with reasons; that they cannot is an answer too."""
+        return self._wire.ask("GET", target("health"), errors_from=NEVER)
 
     def events(self, after: int = 0, *, follow: bool = True) -> Iterator[Json]:
         """Yield every change of state after the cursor `after`, oldest first; with `follow`, for ever.
@@ -220,7 +222,8 @@ class Client:
         return self._wire.ask("POST", target("resume"), {"confirm": True})
 
     def _act(self, verb: str, paths: str | Sequence[str] | None, how: How | Again) -> list[Json]:
-        chosen: Json = {} if paths is None else {"paths": [paths] if isinstance(paths, str) else list(paths)}
+        named = [paths] if isinstance(paths, str) else paths
+        chosen: Json = {} if named is None else {"paths": [encode(path) for path in named]}
         results: list[Json] = self._wire.ask("POST", target(verb), {**chosen, **how}, timeout=ACT_SECONDS)["results"]
         return results
 
@@ -228,7 +231,7 @@ class Client:
         line: Json = {}
         for line in self._wire.lines("POST", target(verb), body):
             yield line
-        if "report" not in line:
+        if not line.get("report"):
             raise UnreachableError("the daemon broke off before its report", "see its journal, and try again")
 
 

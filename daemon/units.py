@@ -20,7 +20,7 @@ _BYTES: Final[dict[str, int]] = {
     **{unit: 1024**power for power, unit in enumerate(("KiB", "MiB", "GiB", "TiB", "PiB"), start=1)},
 }
 _BINARY: Final = ("PiB", "TiB", "GiB", "MiB", "KiB", "B")
-_QUANTITY: Final = re.compile(r"([0-9]{1,15})(?:\.([0-9]{1,6}))?\s*([A-Za-z]*)")
+_QUANTITY: Final = re.compile(r"([0-9]{1,19})(?:\.([0-9]{1,6}))?\s*([A-Za-z]*)")
 
 
 def parse_duration(text: str) -> timedelta:

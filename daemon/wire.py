@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http
 import http.client
 import json
 import socket
@@ -47,13 +48,21 @@ class Wire:
     def __repr__(self) -> str:
         return f"Wire({str(self._socket_path)!r})"
 
-    def ask(self, method: str, target: str, body: object = None, *, timeout: float | None = None) -> dict[str, Any]:
+    def ask(
+        self,
+        method: str,
+        target: str,
+        body: object = None,
+        *,
+        timeout: float | None = None,
+        errors_from: int = http.HTTPStatus.BAD_REQUEST,
+    ) -> dict[str, Any]:
         """Return the JSON object that the daemon answers; an empty one where it answers nothing."""
-        with self.answer(method, target, body, timeout=timeout) as response:
+        with self.answer(method, target, body, timeout=timeout, errors_from=errors_from) as response:
             text = _read(response)
         found = _parse(text) if text else {}
-        if not isinstance(found, dict):
-            raise TierdError("unexpected", "the answer is not a JSON object", "is it a tierd socket?")
+        if not isinstance(found, dict) or found.get("error"):
+            raise _error(response.status, found)
         return found
 
     def lines(self, method: str, target: str, body: object = None) -> Iterator[dict[str, Any]]:
@@ -65,7 +74,7 @@ class Wire:
                 if not line.endswith(b"\n"):
                     raise UnreachableError("the daemon broke off in the middle of an answer")
                 found = json.loads(line)
-                if "error" in found:
+                if found.get("error"):
                     raise _error(response.status, found)
                 yield found
 
@@ -78,12 +87,13 @@ class Wire:
         *,
         headers: Mapping[str, str] = _NONE,
         timeout: float | None = None,
+        errors_from: int = http.HTTPStatus.BAD_REQUEST,
     ) -> Iterator[http.client.HTTPResponse]:
-        """Send a request and give its answer, body unread. Raise TierdError for any status from 400 on."""
+        """Send a request and give its answer, body unread. Raise TierdError for any status from `errors_from` on."""
         connection = _UnixConnection(self._socket_path, timeout or self._timeout)
         try:
             response = _send(connection, method, target, body, headers)
-            if response.status >= http.HTTPStatus.BAD_REQUEST:
+            if response.status >= errors_from:
                 raise _error(response.status, _parse(_read(response)))
             yield response
         finally:
@@ -174,5 +184,7 @@ def _parse(text: bytes) -> object:
 def _error(status: int, body: object) -> TierdError:
     found = body.get("error") if isinstance(body, dict) else None
     if not isinstance(found, dict):
-        return TierdError("unexpected", f"the daemon answered with status {status}", "is it a tierd socket?", status)
+        return TierdError(
+            "unexpected", f"the daemon answered with status {status} and no reason", "is it a tierd socket?", status
+        )
     return TierdError(str(found.get("code", "")), str(found.get("message", "")), str(found.get("hint") or ""), status)

@@ -1,0 +1,609 @@
+"""The command line against a stub: what it asks, what it prints where, and how it ends."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from stub import Answer, Request, Stub, asset, error, lines
+
+from daemon import cli
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+TIERD = str(Path(sys.executable).with_name("tierd"))
+STATUS: dict[str, Any] = {
+    "assets": {"new": 1, "replicated": 2, "cold": 0},
+    "bytes": {"new": 5, "replicated": 2048, "cold": 0},
+    "queue": {
+        "waiting": 1,
+        "uploading": 0,
+        "promoting": 0,
+        "oldest_unprotected_seconds": 7.4,
+        "unprotected_bytes": 5,
+    },
+    "rates": {"upload_bytes_per_second": 1024.0, "hit_ratio": 0.5},
+    "disk": {"total": 4096, "free": 2048, "used": 2053, "limit": 4096, "high": 0.9, "low": 0.8, "full": False},
+    "store": {"url": "s3://b", "reachable": True, "reason": "", "capabilities": {}},
+    "brake": {"engaged": False, "reason": "", "since": None, "missing": 0},
+}
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A cache root."""
+    (tmp_path / "media").mkdir()
+    return tmp_path / "media"
+
+
+@pytest.fixture
+def stub(tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stub]:
+    """A daemon that says what it was told to say, and we in a directory of our own."""
+    (tmp_path / "work").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+    monkeypatch.setenv("TIERD_API__SOCKET", str(tmp_path / "s"))
+    with Stub(tmp_path / "s") as server:
+        server.answers["GET /v1/health"] = Answer({"status": "ok", "reasons": [], "root": str(root)})
+        yield server
+
+
+@pytest.fixture
+def tierd(stub: Stub, capfd: pytest.CaptureFixture[str]) -> Run:
+    """The command line, in this process: most tests need no new one."""
+    return Run(capfd)
+
+
+class Run:
+    """Runs a command and keeps what it printed."""
+
+    def __init__(self, capture: pytest.CaptureFixture[str]) -> None:
+        self._capture = capture
+        self.out = ""
+        self.err = ""
+
+    def __call__(self, *arguments: str) -> int:
+        """Run a command and return its exit code."""
+        code = cli.run(arguments)
+        self.out, self.err = self._capture.readouterr()
+        return code
+
+    @property
+    def json(self) -> Any:
+        """Return what stdout says: one document."""
+        return json.loads(self.out)
+
+
+def outcome(path: str, word: str = "done", reason: str = "") -> dict[str, Any]:
+    """Return one result of the daemon's."""
+    return {"path": path, "href": path, "outcome": word, "reason": reason, "state": "replicated", "size": 5}
+
+
+def content(body: bytes, digest: bytes | None = None) -> Answer:
+    """Answer an asset's bytes, with their digest."""
+    told = base64.b64encode(digest or hashlib.sha256(body).digest()).decode()
+    return Answer(body, headers={"Repr-Digest": f"sha-256=:{told}:", "ETag": '"x"'})
+
+
+# Every command
+
+
+def test_the_commands_are_the_contracts() -> None:
+    """These and no others, each with a help text."""
+    names = {command.__name__.partition("_")[0] for group in cli.COMMANDS.values() for command in group}
+    words = "serve status list get upload download promote demote pin unpin retry rm explain events stats verify"
+    assert names == {*words.split(), "drain", "resume"}
+    assert all(command.__doc__ for group in cli.COMMANDS.values() for command in group)
+
+
+@pytest.mark.parametrize(
+    "command", [*(each.__name__.partition("_")[0] for group in cli.COMMANDS.values() for each in group), "config"]
+)
+def test_every_command_has_help(tierd: Run, command: str) -> None:
+    """--help explains on stdout, names the global options, and ends well."""
+    assert tierd(command, "--help") == 0
+    assert "Usage: tierd" in tierd.out
+    assert tierd.err == ""
+
+
+def test_global_options_stand_anywhere(stub: Stub, tierd: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before the command, after it, with = or without."""
+    stub.answers["GET /v1/status"] = Answer(STATUS)
+    socket = str(tmp_path / "s")
+    monkeypatch.setenv("TIERD_API__SOCKET", "/nowhere")
+    for arguments in (
+        ("--socket", socket, "--json", "status"),
+        ("status", "--json", "--socket", socket),
+        ("--json", "status", f"--socket={socket}"),
+    ):
+        assert tierd(*arguments) == 0
+        assert tierd.json == STATUS
+
+
+def test_after_two_dashes_everything_is_an_argument() -> None:
+    """A file called --json can be named."""
+    assert cli.hoist(["get", "--", "--json"]) == ["get", "--", "--json"]
+    assert cli.hoist(["get", "x", "--yes", "--config", "c", "-o", "-"]) == [
+        "--yes",
+        "--config",
+        "c",
+        "get",
+        "x",
+        "-o",
+        "-",
+    ]
+
+
+# How it ends
+
+
+@pytest.mark.parametrize(
+    ("answer", "code"),
+    [
+        (error(400, "bad-input"), 2),
+        (error(403, "not-allowed"), 77),
+        (error(404, "unknown-asset"), 3),
+        (error(409, "conflict"), 5),
+        (error(503, "unavailable"), 75),
+        (error(503, "damaged"), 1),
+        (error(507, "no-space"), 1),
+        (error(500, "bug"), 1),
+    ],
+)
+def test_what_the_daemon_refuses(stub: Stub, tierd: Run, answer: Answer, code: int) -> None:
+    """Every refusal has its exit code; the words go to stderr, stdout stays empty."""
+    stub.answers["GET /v1/explain/a"] = answer
+    assert tierd("explain", "a") == code
+    assert (tierd.out, tierd.err) == ("", "tierd: it says why\n  do this\n")
+    assert tierd("explain", "a", "--json") == code
+    assert tierd.out == ""
+    assert json.loads(tierd.err) == answer.body
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (["done", "unchanged", "planned", "started"], 0),
+        (["done", "failed"], 4),
+        (["unchanged", "unknown"], 4),
+        (["unknown"], 3),
+        (["refused", "refused"], 5),
+        (["failed"], 1),
+        (["refused", "unknown"], 1),
+        ([], 0),
+    ],
+)
+def test_what_became_of_many(stub: Stub, tierd: Run, words: list[str], code: int) -> None:
+    """All well, partly failed, all unknown, all refused, all failed."""
+    results = [outcome(f"a{number}", word) for number, word in enumerate(words)]
+    stub.answers["POST /v1/demote"] = Answer({"results": results, "dry_run": False})
+    assert tierd("demote", "--all", "--json") == code
+    assert tierd.json == {"results": results, "dry_run": False}
+
+
+def test_no_daemon(tierd: Run, stub: Stub) -> None:
+    """Nobody answers: 69, and how to start one."""
+    assert tierd("status", "--socket", "/nowhere/s") == 69
+    assert tierd.err.startswith("tierd: no daemon answers on /nowhere/s: ")
+    assert "tierd serve" in tierd.err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("nonsense",), ("get",), ("status", "--nonsense"), ("pin",), ("pin", "a", "--all"), ("list", "--tag", "x")],
+)
+def test_usage(tierd: Run, arguments: tuple[str, ...]) -> None:
+    """What was not understood ends with 2, as text and as JSON."""
+    assert tierd(*arguments) == 2
+    assert tierd.err.startswith("tierd: ")
+    assert tierd(*arguments, "--json") == 2
+    assert json.loads(tierd.err)["error"]["code"] == "usage"
+
+
+def test_a_file_that_cannot_be_written(stub: Stub, tierd: Run) -> None:
+    """A local failure is said in one line and ends with 1."""
+    stub.answers["GET /v1/content/a"] = content(b"12345")
+    assert tierd("get", "a", "-o", "no/such/a") == 1
+    assert "No such file or directory" in tierd.err
+
+
+# Looking
+
+
+def test_status_says_what_matters(stub: Stub, tierd: Run) -> None:
+    """Assets by state, what is unprotected, disk, store and brake."""
+    stub.answers["GET /v1/status"] = Answer(STATUS)
+    assert tierd("status") == 0
+    assert tierd.out.splitlines() == [
+        "assets       1 new (5 B), 2 replicated (2.0 KiB)",
+        "waiting      1, uploading 0, promoting 0",
+        "unprotected  5 B, the oldest for 7 s",
+        "disk         2.0 KiB used, 2.0 KiB free of 4.0 KiB",
+        "store        s3://b",
+        "brake        not engaged",
+    ]
+
+
+def test_stats(stub: Stub, tierd: Run) -> None:
+    """Counts and rates; as JSON the same figures."""
+    stub.answers["GET /v1/status"] = Answer(STATUS)
+    assert tierd("stats") == 0
+    assert "replicated\t2\t2.0 KiB" in tierd.out
+    assert "50.0%" in tierd.out
+    assert tierd("stats", "--json") == 0
+    assert tierd.json.keys() == {"assets", "bytes", "rates"}
+
+
+def test_list_is_one_asset_a_line(stub: Stub, tierd: Run) -> None:
+    """Tabs between columns, nothing else, and no name can pretend to be two lines."""
+    stub.answers["GET /v1/assets"] = Answer({"assets": [asset("a\nb"), asset("c", pinned=True)], "cursor": None})
+    assert tierd("list", "--state", "cold", "--tag", "k=v", "-q", "x") == 0
+    assert tierd.out.splitlines() == ["a\\nb\treplicated\t5\t\t", "c\treplicated\t5\tpinned\t"]
+    assert stub.asked() == ["GET /v1/assets?limit=1000&tag.k=v&state=cold&q=x"]
+    assert tierd("list", "--json", "--limit", "1") == 0
+    assert [each["path"] for each in tierd.json["assets"]] == ["a\nb"]
+
+
+def test_explain(stub: Stub, tierd: Run) -> None:
+    """State, proof, what comes next, and every reason."""
+    body = {
+        "path": "a",
+        "state": "replicated",
+        "proof": {"key": "k", "method": "etag-md5"},
+        "heat": None,
+        "rank": 3,
+        "next": "nothing",
+        "reasons": ["it is pinned", "it is leased"],
+    }
+    stub.answers["GET /v1/explain/a"] = Answer(body)
+    assert tierd("explain", "./a") == 0
+    assert "proof    key k, method etag-md5" in tierd.out
+    assert tierd.out.count("because") == 2
+
+
+def test_events_one_a_line(stub: Stub, tierd: Run) -> None:
+    """As text and as JSON lines; without --follow it ends."""
+    event = {
+        "cursor": 4,
+        "at": 0.0,
+        "path": "a",
+        "event": "verified",
+        "before": "verifying",
+        "after": "replicated",
+        "reason": "",
+    }
+    stub.answers["GET /v1/events"] = lines(event, event | {"cursor": 5, "event": "discovered", "before": None})
+    assert tierd("events", "--after", "3") == 0
+    assert stub.asked() == ["GET /v1/events?after=3&follow=false"]
+    first, second = tierd.out.splitlines()
+    assert first == "4\t\tverified\tverifying -> replicated\ta"
+    assert second == "5\t\tdiscovered\t- -> replicated\ta"
+    assert tierd("events", "--json") == 0
+    assert [json.loads(line)["cursor"] for line in tierd.out.splitlines()] == [4, 5]
+    assert tierd("events", "--follow") == 69
+
+
+def test_verify(stub: Stub, tierd: Run) -> None:
+    """No difference: 0. Any: 1, and which."""
+    progress = {"progress": {"checked": 1, "total": 2, "bytes": 5}}
+    report: dict[str, Any] = {"checked": 2, "bytes": 9, "differences": [], "superseded": [], "ok": True}
+    stub.answers["POST /v1/verify"] = lines(progress, {"report": report})
+    assert tierd("verify", "--deep", "--json") == 0
+    assert tierd.json == report
+    assert stub.requests[0].body == {"deep": True}
+    difference = {"path": "a", "href": "a", "kind": "missing", "detail": "no object"}
+    stub.answers["POST /v1/verify"] = lines({"report": report | {"differences": [difference], "ok": False}})
+    assert tierd("verify") == 1
+    assert tierd.out == "a\tmissing\tno object\n"
+
+
+# Moving
+
+
+def test_moves_say_what_was_asked(stub: Stub, tierd: Run) -> None:
+    """Paths or a filter, dry run and wait reach the daemon."""
+    for verb in ("promote", "demote", "pin", "unpin", "retry"):
+        stub.answers[f"POST /v1/{verb}"] = Answer({"results": [outcome("a")], "dry_run": False})
+    assert tierd("promote", "a b", "--dry-run") == 0
+    assert tierd.out == "a\tdone\treplicated\t5\t\n"
+    assert tierd("demote", "--state", "cold", "--state", "new", "--field", "a=b=c", "--no-wait") == 0
+    assert tierd("unpin", "--all") == 0
+    assert tierd("retry", "a", "--overwrite") == 0
+    assert [request.body for request in stub.requests] == [
+        {"paths": ["a%20b"], "wait": True, "dry_run": True},
+        {"filter": {"state": ["cold", "new"], "fields": {"a": "b=c"}}, "wait": False, "dry_run": False},
+        {"filter": {}, "wait": True, "dry_run": False},
+        {"paths": ["a"], "wait": True, "overwrite": True, "dry_run": False},
+    ]
+
+
+def test_absolute_paths_beneath_the_root(stub: Stub, tierd: Run, root: Path) -> None:
+    """They mean the asset; any other absolute path is refused."""
+    stub.answers["POST /v1/pin"] = Answer({"results": [outcome("d/a")]})
+    assert tierd("pin", f"{root}/d/../d/a") == 0
+    assert stub.requests[-1].body["paths"] == ["d/a"]
+    assert tierd("pin", "/etc/passwd") == 5
+
+
+def test_rm_asks_first(stub: Stub, tierd: Run) -> None:
+    """Without a terminal and without --yes nothing is removed."""
+    stub.answers |= {"GET /v1/assets/a": Answer(asset("a")), "DELETE /v1/assets/a": Answer(asset("a", "gone"))}
+    assert tierd("rm", "a") == 5
+    assert "--yes" in tierd.err
+    assert tierd("rm", "a", "--dry-run", "--json") == 0
+    assert tierd.json["results"][0]["outcome"] == "planned"
+    assert not any(line.startswith("DELETE") for line in stub.asked())
+    assert tierd("rm", "a", "unknown", "--yes") == 4
+    assert tierd.out == "a\tdone\tgone\t5\t\nunknown\tunknown\t\t0\tit says why\n"
+    assert tierd("rm", "unknown", "--yes") == 3
+
+
+def test_drain(stub: Stub, tierd: Run) -> None:
+    """Done: 0. Only stuck ones left: 4. Out of time: 75. Not asked to wait: 0."""
+    report: dict[str, Any] = {"done": True, "unprotected": 0, "unprotected_bytes": 0, "stuck": []}
+    progress = {"unprotected": 2, "unprotected_bytes": 9, "stuck": 0}
+    stub.answers["POST /v1/drain"] = lines({"progress": progress}, {"report": report})
+    assert tierd("drain", "--timeout", "5") == 0
+    assert stub.requests[0].body == {"wait": True, "timeout": 5.0}
+    unfinished = report | {"done": False, "unprotected": 1}
+    stub.answers["POST /v1/drain"] = lines({"report": unfinished | {"stuck": ["a"]}})
+    assert tierd("drain") == 4
+    stub.answers["POST /v1/drain"] = lines({"report": unfinished})
+    assert tierd("drain") == 75
+    assert tierd("drain", "--no-wait") == 0
+
+
+def test_resume_wants_to_be_confirmed(stub: Stub, tierd: Run) -> None:
+    """The brake is released only by --confirm."""
+    brake = {"engaged": True, "reason": "40 files vanished", "since": 1.0, "missing": 40}
+    stub.answers |= {
+        "GET /v1/status": Answer(STATUS | {"brake": brake}),
+        "POST /v1/resume": Answer({"released": True, "reason": ""}),
+    }
+    assert tierd("resume") == 5
+    assert "40 files vanished" in tierd.err
+    assert tierd("resume", "--dry-run", "--confirm") == 0
+    assert not any(line.startswith("POST") for line in stub.asked())
+    assert tierd("resume", "--confirm") == 0
+    assert stub.requests[-1].body == {"confirm": True}
+    stub.answers["GET /v1/status"] = Answer(STATUS)
+    assert tierd("resume") == 0
+
+
+# Files
+
+
+def test_get_writes_a_whole_file(stub: Stub, tierd: Run) -> None:
+    """Under its own name, here, or where it was told; nothing else is left behind."""
+    stub.answers["GET /v1/content/d/a.jpg"] = content(b"12345")
+    assert tierd("get", "d/a.jpg") == 0
+    assert tierd("get", "d/a.jpg", "-o", "b") == 0
+    Path("sub").mkdir()
+    assert tierd("get", "d/a.jpg", "-o", "sub") == 0
+    assert tierd.out == ""
+    files = [path for path in Path().rglob("*") if path.is_file()]
+    assert sorted(map(str, files)) == ["a.jpg", "b", "sub/a.jpg"]
+    assert all(path.read_bytes() == b"12345" for path in files)
+    umask = os.umask(0)
+    os.umask(umask)
+    assert Path("b").stat().st_mode & 0o777 == 0o666 & ~umask
+
+
+def test_get_to_stdout(stub: Stub, tierd: Run) -> None:
+    """The bytes and nothing else."""
+    stub.answers["GET /v1/content/a"] = content(b"\x01\n\x02")
+    assert tierd("get", "a", "-o", "-") == 0
+    assert (tierd.out, tierd.err) == ("\x01\n\x02", "")
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [content(b"12345", hashlib.sha256(b"other").digest()), Answer(b"12345", cut=2), error(404, "unknown-asset")],
+)
+def test_get_never_leaves_a_partial_file(stub: Stub, tierd: Run, answer: Answer) -> None:
+    """A wrong digest, a broken connection, an unknown asset: the old file stays, and no other."""
+    Path("a").write_text("old")
+    stub.answers["GET /v1/content/a"] = answer
+    assert tierd("get", "a", "--yes") != 0
+    assert [path.name for path in Path().iterdir()] == ["a"]
+    assert Path("a").read_text() == "old"
+
+
+def test_get_asks_before_it_replaces(stub: Stub, tierd: Run) -> None:
+    """A file that is there is replaced only when that was confirmed."""
+    Path("a").write_text("old")
+    stub.answers |= {"GET /v1/content/a": content(b"12345"), "GET /v1/assets/a": Answer(asset("a"))}
+    assert tierd("get", "a") == 5
+    assert tierd("get", "a", "--dry-run", "--json") == 0
+    assert tierd.json == {"path": "a", "file": "a", "size": 5, "dry_run": True}
+    assert Path("a").read_text() == "old"
+    assert tierd("get", "a", "--yes") == 0
+    assert Path("a").read_text() == "12345"
+
+
+@pytest.mark.parametrize("name", ["d/a", "prefix/d/a", "s3://bucket/prefix/d/a"])
+def test_download_by_path_key_or_url(stub: Stub, tierd: Run, name: str) -> None:
+    """An asset is found by whatever names it."""
+    stub.answers |= {
+        "GET /v1/assets/d/a": Answer(asset("d/a")),
+        "GET /v1/assets": Answer({"assets": [asset("d/aa"), asset("d/a")], "cursor": None}),
+        "GET /v1/content/d/a": content(b"12345"),
+    }
+    assert tierd("download", name) == 0
+    assert Path("a").read_bytes() == b"12345"
+    assert tierd("download", "prefix/no") == 3
+
+
+def test_upload_waits_until_all_are_safe(stub: Stub, tierd: Run, root: Path) -> None:
+    """Registered first, all of them; then each is waited for. Some stuck: 4, with the reason."""
+    for name in ("a", "d/b", "d/.hidden", "d/e/c"):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text("12345")
+    states = iter(["new", "uploading", "replicated"])
+    failure = {"code": "conflict", "message": "another object has its key", "attempts": 1, "retry_at": None}
+    for name in ("a", "d/b", "d/e/c"):
+        stub.answers[f"PUT /v1/assets/{name}"] = Answer(asset(name, "new"))
+        stub.answers[f"GET /v1/assets/{name}"] = Answer(asset(name))
+    stub.answers["GET /v1/assets/a"] = lambda _: Answer(asset("a", next(states)))
+    stub.answers["GET /v1/assets/d/b"] = Answer(asset("d/b", "stuck", failure=failure))
+    assert tierd("upload", "a", str(root / "d")) == 4
+    assert tierd.out.splitlines() == [
+        "a\tdone\treplicated\t5\t",
+        "d/b\tfailed\tstuck\t5\tanother object has its key",
+        "d/e/c\tdone\treplicated\t5\t",
+    ]
+    assert stub.asked()[1:4] == ["PUT /v1/assets/a", "PUT /v1/assets/d/b", "PUT /v1/assets/d/e/c"]
+
+
+def test_upload_force_replaces(stub: Stub, tierd: Run, root: Path) -> None:
+    """Only when it is stuck, and only with --force, is a foreign object overwritten."""
+    (root / "a").write_text("12345")
+    retried: list[Request] = []
+
+    def retry(request: Request) -> Answer:
+        retried.append(request)
+        return Answer({"results": [outcome("a")]})
+
+    stub.answers |= {
+        "PUT /v1/assets/a": Answer(asset("a", "new")),
+        "GET /v1/assets/a": lambda _: Answer(asset("a", "replicated" if retried else "stuck")),
+        "POST /v1/retry": retry,
+    }
+    assert tierd("upload", "a") == 1
+    assert not retried
+    assert tierd("upload", "a", "--force") == 0
+    assert retried[0].body == {"paths": ["a"], "overwrite": True, "wait": False}
+
+
+def test_upload_from_outside(stub: Stub, tierd: Run, root: Path) -> None:
+    """Refused, unless --to says where to copy it; a file that is there is never replaced."""
+    Path("x").write_text("12345")
+    stub.answers |= {
+        "PUT /v1/assets/in/x": Answer(asset("in/x", "new")),
+        "GET /v1/assets/in/x": Answer(asset("in/x")),
+    }
+    assert tierd("upload", "x") == 5
+    assert "--to DIR" in tierd.err
+    assert tierd("upload", "x", "--to", "in", "--dry-run") == 0
+    assert not (root / "in").exists()
+    assert tierd("upload", "x", "--to", "in") == 0
+    assert (root / "in/x").read_text() == "12345"
+    assert tierd("upload", "x", "--to", "in") == 5
+    assert [path.name for path in (root / "in").iterdir()] == ["x"]
+    assert tierd("upload", "nowhere") == 3
+
+
+# The configuration
+
+
+def test_config_check(stub: Stub, tierd: Run) -> None:
+    """What holds, where it comes from, and what was found; a daemon is not needed."""
+    Path("media").mkdir()
+    Path("config.toml").write_text('[tiering]\npolicy = "age"')
+    assert tierd("config", "check") == 0
+    assert tierd.out.startswith(f"# {Path.cwd()}/config.toml\n# overridden by TIERD_API__SOCKET\n[cache]\n")
+    assert "policy         age" in tierd.out
+    assert tierd("config", "check", "--json", "--socket", "/nowhere") == 0
+    assert tierd.json["settings"]["tiering"]["policy"] == "age"
+    assert tierd.json["found"]["daemon"] == "not running"
+
+
+def test_config_check_says_all_that_is_wrong(stub: Stub, tierd: Run) -> None:
+    """Exit 78, each problem on stderr."""
+    Path("config.toml").write_text("[cache]\nrot = 1")
+    assert tierd("config", "check") == 78
+    assert tierd.err.count("config.toml: cache.") == 2
+    assert tierd("--json", "config", "check") == 78
+    assert json.loads(tierd.err)["error"]["code"] == "config"
+
+
+# The installed command
+
+
+def run(*arguments: str, directory: Path, **environ: str) -> subprocess.CompletedProcess[str]:
+    """Run the installed command as people do."""
+    environ = {"PATH": os.environ["PATH"], "HOME": str(directory)} | environ
+    return subprocess.run(
+        [TIERD, *arguments],
+        capture_output=True,
+        cwd=directory,
+        env=environ,
+        stdin=subprocess.DEVNULL,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+
+
+def test_installed_command(stub: Stub, tmp_path: Path) -> None:
+    """Exit code and streams are those of the functions."""
+    stub.answers["GET /v1/status"] = Answer(STATUS)
+    found = run("status", "--json", directory=tmp_path, TIERD_API__SOCKET=str(tmp_path / "s"))
+    assert (found.returncode, json.loads(found.stdout), found.stderr) == (0, STATUS, "")
+    missing = run("status", directory=tmp_path)
+    assert (missing.returncode, missing.stdout) == (69, "")
+
+
+def test_serve_refuses_a_bad_configuration(tmp_path: Path) -> None:
+    """Nothing is started, nothing is made, exit 78."""
+    found = run("serve", directory=tmp_path, TIERD_CACHE__ROOT="nowhere", TIERD_STORE__URL="gs://x")
+    assert found.returncode == 78
+    assert "does not exist" in found.stderr
+    assert "gs:// is not supported" in found.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_clients_import_no_more_than_they_need(stub: Stub, tmp_path: Path) -> None:
+    """A client command loads neither the server's libraries nor the store's: it must start at once."""
+    stub.answers["GET /v1/status"] = Answer(STATUS)
+    code = (
+        "import sys; from daemon.cli import run; code = run(['status']);"
+        "heavy = {'aioboto3', 'aiohttp', 'obstore', 'aiosqlite', 'rich', 'prometheus_client', 'asyncio'};"
+        "print(code, sorted(heavy & sys.modules.keys()), file=sys.stderr)"
+    )
+    environ = os.environ | {"TIERD_API__SOCKET": str(tmp_path / "s")}
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, env=environ, text=True, check=True)
+    assert found.stderr == "0 []\n"
+
+
+def test_a_reader_that_had_enough(stub: Stub, tmp_path: Path) -> None:
+    """`tierd list | head -1` ends quietly."""
+    many = [asset(f"{number:0200}") for number in range(5000)]
+    stub.answers["GET /v1/assets"] = Answer({"assets": many, "cursor": None})
+    command = f"{TIERD} list | head -1"
+    environ = os.environ | {"TIERD_API__SOCKET": str(tmp_path / "s")}
+    found = subprocess.run(["sh", "-c", command], capture_output=True, env=environ, text=True, timeout=30, check=True)
+    assert len(found.stdout.splitlines()) == 1
+    assert found.stderr == ""
+
+
+def test_interrupted(stub: Stub, tmp_path: Path) -> None:
+    """Ctrl-C ends a wait with 130 and without a traceback."""
+    asked, release = threading.Event(), threading.Event()
+
+    def hang(_: Request) -> Answer:
+        asked.set()
+        release.wait(20)
+        return Answer({})
+
+    stub.answers["POST /v1/promote"] = hang
+    environ = os.environ | {"TIERD_API__SOCKET": str(tmp_path / "s")}
+    process = subprocess.Popen([TIERD, "promote", "a"], stderr=subprocess.PIPE, env=environ, text=True)
+    try:
+        assert asked.wait(20)
+        process.send_signal(2)
+        _, said = process.communicate(timeout=20)
+    finally:
+        release.set()
+        process.kill()
+        process.wait()
+    assert process.returncode == 130
+    assert "Traceback" not in said

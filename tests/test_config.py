@@ -1,0 +1,537 @@
+"""The configuration: every row of its table, and everything that is refused, with what is said."""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from daemon import config, sources
+from daemon.config import ConfigError, Settings
+from daemon.fields import Address
+from daemon.units import format_duration, format_size, human_size, parse_duration, parse_size
+
+SHIPPED = Path(__file__).parent.parent / "config.toml"
+
+TABLE = {
+    "cache": {
+        "root": "{base}/media",
+        "size_limit": None,
+        "high_watermark": 0.90,
+        "low_watermark": 0.80,
+        "ignore": [".*", "*.part", "*.tmp", "*.tierd.json", "lost+found"],
+    },
+    "index": {"path": "{base}/var/index.db"},
+    "store": {
+        "url": "file://{base}/var/cold",
+        "provider": None,
+        "endpoint": None,
+        "region": None,
+        "profile": None,
+        "addressing_style": None,
+        "storage_class": None,
+        "encryption": None,
+    },
+    "layout": {"name": "mirror", "rules": None},
+    "tiering": {"policy": "lru", "cold_after": "30d", "cool_down": "10m", "min_residence": "10m", "interval": "1m"},
+    "upload": {
+        "concurrency": 32,
+        "part_size": "16 MiB",
+        "multipart_above": "64 MiB",
+        "bandwidth": None,
+        "settle": "2s",
+    },
+    "api": {
+        "socket": "{base}/var/tierd.sock",
+        "mode": "0660",
+        "group": None,
+        "read": None,
+        "write": None,
+        "admin": None,
+    },
+    "metrics": {"listen": "127.0.0.1:9469"},
+    "log": {"level": "info", "format": "auto"},
+}
+
+
+@pytest.fixture
+def base(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A directory with a cache root in it, and we in there."""
+    (tmp_path / "media").mkdir()
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def load(base: Path, text: str = "", **environ: str) -> Settings:
+    """Load a configuration file of this text."""
+    file = base / "tierd.toml"
+    file.write_text(text)
+    return config.load(file, environ)
+
+
+def refusals(base: Path, text: str = "", **environ: str) -> list[str]:
+    """Return what is said about a configuration that is refused."""
+    with pytest.raises(ConfigError) as caught:
+        load(base, text, **environ)
+    return [str(problem).replace(str(base), "BASE") for problem in caught.value.problems]
+
+
+def expected(base: Path) -> dict[str, dict[str, object]]:
+    """Return the contract's table for files in `base`."""
+    return {
+        name: {key: value.format(base=base) if isinstance(value, str) else value for key, value in section.items()}
+        for name, section in TABLE.items()
+    }
+
+
+# Defaults
+
+
+def test_defaults_are_the_contract(base: Path) -> None:
+    """Without a file, every key has the contract's default, and there are no other keys."""
+    assert config.load(None, {}).model_dump(mode="json") == expected(base)
+
+
+def test_shipped_file_says_the_defaults(base: Path) -> None:
+    """config.toml as it is shipped changes nothing, and says every default that there is."""
+    shipped = SHIPPED.read_text()
+    assert load(base, shipped).model_dump(mode="json") == expected(base)
+    said = tomllib.loads(shipped)
+    for name, section in expected(base).items():
+        assert said[name].keys() == {key for key, value in section.items() if value is not None}
+
+
+def test_shipped_file_explains_every_key() -> None:
+    """What has no default stands in config.toml as a comment that becomes valid when the # goes."""
+    text = SHIPPED.read_text().replace("\n#", "\n")
+    for name, section in TABLE.items():
+        for key in section.keys() - {"rules"}:
+            assert f"\n{key} = " in text, f"[{name}] {key}"
+
+
+def test_values_are_typed(base: Path) -> None:
+    """Below the configuration travel paths, bytes, time deltas and addresses, never text to be parsed again."""
+    settings = load(base, '[cache]\nsize_limit = "140 GiB"\n[api]\nmode = "0600"')
+    assert settings.cache.root == base / "media"
+    assert settings.cache.size_limit == 140 * 1024**3
+    assert settings.tiering.cold_after == timedelta(days=30)
+    assert settings.upload.part_size == 16 * 1024**2
+    assert settings.api.mode == 0o600
+    assert settings.metrics.listen == Address("127.0.0.1", 9469)
+    assert settings.store.directory == base / "var/cold"
+
+
+def test_settings_are_frozen(base: Path) -> None:
+    """Nobody changes a setting behind another's back."""
+    settings = load(base)
+    with pytest.raises(ValueError, match="frozen"):
+        settings.cache.root = base  # type: ignore[misc]
+
+
+# Where it comes from
+
+
+def test_search_order(base: Path) -> None:
+    """--config, then $TIERD_CONFIG, then ./config.toml, then the file below /etc."""
+    for name in ("named.toml", "variable.toml", "config.toml"):
+        (base / name).write_text("")
+    environ = {"TIERD_CONFIG": "variable.toml"}
+    assert sources.find_file(Path("named.toml"), environ) == Path("named.toml")
+    assert sources.find_file(None, environ) == Path("variable.toml")
+    assert sources.find_file(None, {}) == Path("config.toml")
+    assert sources.SEARCHED[-1] == Path("/etc/tierd/config.toml")
+
+
+@pytest.mark.parametrize("name", ["missing.toml", "media"])
+def test_a_named_file_must_be_there(base: Path, name: str) -> None:
+    """A file that was asked for is never silently left out."""
+    with pytest.raises(ConfigError, match=r"--config must name") as caught:
+        config.load(Path(name), {})
+    assert name in str(caught.value)
+    with pytest.raises(ConfigError, match=r"TIERD_CONFIG must name"):
+        config.load(None, {"TIERD_CONFIG": name})
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [(b"[cache\n", "line 1"), (b"a = 1\nb = = 2\n", "line 2"), (b"\xff\xfe", "not UTF-8")],
+)
+def test_a_file_that_is_not_toml(base: Path, content: bytes, said: str) -> None:
+    """A syntax error names the file and the line."""
+    (base / "config.toml").write_bytes(content)
+    with pytest.raises(ConfigError, match=said) as caught:
+        config.load(None, {})
+    assert caught.value.problems[0].where == "config.toml"
+
+
+def test_relative_paths_start_from_the_file(base: Path) -> None:
+    """Not from where the daemon was started; also inside file: URLs."""
+    (base / "etc/media").mkdir(parents=True)
+    (base / "etc/c.toml").write_text('[store]\nurl = "file:../cold"')
+    settings = config.load(Path("etc/c.toml"), {})
+    assert settings.cache.root == base / "etc/media"
+    assert settings.store.url == f"file://{base}/cold"
+    assert settings.api.socket == base / "etc/var/tierd.sock"
+
+
+def test_every_key_can_be_overridden(base: Path) -> None:
+    """The environment wins over the file, whatever the type of the key."""
+    user = "root"
+    given = {
+        "TIERD_CACHE__ROOT": str(base),
+        "TIERD_CACHE__SIZE_LIMIT": "1.5 GB",
+        "TIERD_CACHE__HIGH_WATERMARK": "0.5",
+        "TIERD_CACHE__LOW_WATERMARK": "0.25",
+        "TIERD_CACHE__IGNORE": "*.bak, *.swp",
+        "TIERD_INDEX__PATH": "/index.db",
+        "TIERD_STORE__URL": "s3://bucket/a/b/",
+        "TIERD_STORE__PROVIDER": "minio",
+        "TIERD_STORE__ENDPOINT": "http://127.0.0.1:8333/",
+        "TIERD_STORE__REGION": "123",
+        "TIERD_STORE__PROFILE": "p",
+        "TIERD_STORE__ADDRESSING_STYLE": "path",
+        "TIERD_STORE__STORAGE_CLASS": "STANDARD_IA",
+        "TIERD_STORE__ENCRYPTION": "AES256",
+        "TIERD_LAYOUT__NAME": "mirror",
+        "TIERD_TIERING__POLICY": "age",
+        "TIERD_TIERING__COLD_AFTER": "0",
+        "TIERD_TIERING__COOL_DOWN": "500ms",
+        "TIERD_TIERING__MIN_RESIDENCE": "2h",
+        "TIERD_TIERING__INTERVAL": "5s",
+        "TIERD_UPLOAD__CONCURRENCY": "4",
+        "TIERD_UPLOAD__PART_SIZE": "5 MiB",
+        "TIERD_UPLOAD__MULTIPART_ABOVE": "256 MiB",
+        "TIERD_UPLOAD__BANDWIDTH": "20 MiB",
+        "TIERD_UPLOAD__SETTLE": "1s",
+        "TIERD_API__SOCKET": "s",
+        "TIERD_API__MODE": "0600",
+        "TIERD_API__GROUP": "0",
+        "TIERD_API__READ": f"{user},@0",
+        "TIERD_API__WRITE": user,
+        "TIERD_API__ADMIN": user,
+        "TIERD_METRICS__LISTEN": "[::1]:0",
+        "TIERD_LOG__LEVEL": "debug",
+        "TIERD_LOG__FORMAT": "json",
+    }
+    keys = {sources.variable_name(name, key) for name, section in TABLE.items() for key in section}
+    assert given.keys() == keys - {"TIERD_LAYOUT__RULES"}
+    dumped = load(base, **given).model_dump(mode="json")
+    assert dumped["cache"] == {
+        "root": str(base),
+        "size_limit": "1500000000 B",
+        "high_watermark": 0.5,
+        "low_watermark": 0.25,
+        "ignore": ["*.bak", "*.swp"],
+    }
+    assert dumped["store"]["url"] == "s3://bucket/a/b"
+    assert dumped["store"]["endpoint"] == "http://127.0.0.1:8333"
+    assert dumped["store"]["region"] == "123"
+    assert dumped["tiering"]["cold_after"] == "0s"
+    assert dumped["upload"]["concurrency"] == 4
+    assert dumped["api"]["read"] == ["root", "@0"]
+    assert dumped["metrics"]["listen"] == "[::1]:0"
+
+
+def test_an_override_of_the_url_discards_the_provider(base: Path) -> None:
+    """The file's provider was said of the file's URL; one from the environment is meant."""
+    text = '[store]\nurl = "s3://bucket"\nprovider = "minio"'
+    assert load(base, text).store.provider == "minio"
+    assert load(base, text, TIERD_STORE__URL="memory://").store.provider is None
+    environ = {"TIERD_STORE__URL": "s3://other", "TIERD_STORE__PROVIDER": "oci"}
+    assert load(base, text, **environ).store.provider == "oci"
+
+
+def test_clients_find_the_socket_without_judging_the_rest(base: Path) -> None:
+    """A client needs one path, and a mistake elsewhere does not keep it from the daemon."""
+    (base / "config.toml").write_text('[api]\nsocket = "run/s"\n[cache]\nrot = 1')
+    assert sources.find_socket(None, {}) == base / "run/s"
+    assert sources.find_socket(None, {"TIERD_API__SOCKET": "/x/../s"}) == Path("/s")
+    (base / "config.toml").unlink()
+    assert sources.find_socket(None, {}) == base / "var/tierd.sock"
+
+
+# What is refused
+
+
+def test_no_such_key(base: Path) -> None:
+    """An unknown key or table is refused, with the one that was probably meant."""
+    assert refusals(base, "[cache]\nrot = 1\n[stor]\nxyz = 1\n[store]\nqqqq = 1") == [
+        "BASE/tierd.toml: cache.rot: unknown key; did you mean root?",
+        f"BASE/tierd.toml: store.qqqq: unknown key; known are {', '.join(TABLE['store'])}",
+        "BASE/tierd.toml: stor: unknown table; did you mean store?",
+    ]
+
+
+def test_no_such_variable(base: Path) -> None:
+    """A TIERD_ variable that overrides nothing is a mistake, not nobody's business."""
+    assert refusals(base, TIERD_STORE_URL="s3://x", PATH="/") == [
+        "TIERD_STORE_URL: no key has this variable; did you mean TIERD_STORE__URL?"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("cache = 1", "cache: is 1; should be a table: [cache]"),
+        ("[cache]\nroot = 1", "cache.root: is 1; should be a path"),
+        ('[cache]\nroot = ""', "cache.root: is ''; should be a path"),
+        ("[cache]\nsize_limit = 0", "cache.size_limit: is 0; should be greater than 0"),
+        (
+            '[cache]\nsize_limit = "140 Gib"',
+            "cache.size_limit: is '140 Gib'; should be a number with B, KiB, MiB, GiB or TiB, as in '140 GiB'",
+        ),
+        ('[cache]\nhigh_watermark = "0.9"', "cache.high_watermark: is '0.9'; should be a valid number"),
+        ("[cache]\nhigh_watermark = 1.1", "cache.high_watermark: is 1.1; should be less than or equal to 1"),
+        ("[cache]\nlow_watermark = 0", "cache.low_watermark: is 0; should be greater than 0"),
+        (
+            '[cache]\nignore = "*.x"',
+            "cache.ignore: is '*.x'; should be a list of names, as in ['a', 'b'] (in the environment: a,b)",
+        ),
+        ('[layout]\nname = "flat"', "layout.name: is 'flat'; should be 'mirror'"),
+        (
+            '[layout]\nname = "dated"',
+            "layout.name: is 'dated'; arrives with a later version; should be 'mirror', which this version supports",
+        ),
+        (
+            '[layout]\nrules = ["x"]',
+            "layout.rules: is ['x']; own rules arrive with a later version; leave them out, the layout is 'mirror'",
+        ),
+        ('[tiering]\npolicy = "lfu"', "tiering.policy: is 'lfu'; should be 'lru' or 'age'"),
+        (
+            "[tiering]\ncold_after = 30",
+            "tiering.cold_after: is 30; should be a whole number with ms, s, m, h, d or w, as in '30d'",
+        ),
+        ('[tiering]\ninterval = "0s"', "tiering.interval: is '0s'; should be at least 1s and at most 1d"),
+        ("[upload]\nconcurrency = true", "upload.concurrency: is True; should be a valid integer"),
+        ('[upload]\nconcurrency = "32"', "upload.concurrency: is '32'; should be a valid integer"),
+        ("[upload]\nconcurrency = 0", "upload.concurrency: is 0; should be greater than or equal to 1"),
+        (
+            '[upload]\npart_size = "4 MiB"',
+            "upload.part_size: is '4 MiB'; should be at least 5 MiB and at most 256 MiB",
+        ),
+        (
+            '[upload]\nmultipart_above = "257 MiB"',
+            "upload.multipart_above: is '257 MiB'; should be at least 1 B and at most 256 MiB",
+        ),
+        ('[api]\nmode = "rw"', "api.mode: is 'rw'; should be permission bits in octal, as in '0660'"),
+        (
+            '[api]\ngroup = "no-such"',
+            "api.group: there is no group 'no-such'; name a group of this host",
+        ),
+        (
+            '[api]\nwrite = ["@no-such"]',
+            "api.write: there is no '@no-such' on this host; name users, and groups as '@group'",
+        ),
+        (
+            '[metrics]\nlisten = "9469"',
+            "metrics.listen: is '9469'; should be HOST:PORT, as in '127.0.0.1:9469', or '' for nowhere",
+        ),
+        ('[log]\nlevel = "loud"', "log.level: is 'loud'; should be 'debug', 'info', 'warning' or 'error'"),
+        ('[store]\nprovider = "ibm"', "store.provider: is 'ibm'; should be 'aws', 'oci', 'minio', 'gcp', "),
+        (
+            '[store]\nprovider = "aws"',
+            "store.provider: 'aws' does not serve file: URLs (file://BASE/var/cold); leave provider out, it follows",
+        ),
+        ('[store]\nregion = ""', "store.region: is ''; should have at least 1 character"),
+        ('[store]\nendpoint = "host:1"', "store.endpoint: is 'host:1'; should be http://HOST:PORT or https://HOST"),
+    ],
+)
+def test_wrong_values(base: Path, text: str, said: str) -> None:
+    """Each is refused with the file, the key, what it is, and what it should be."""
+    (problem,) = refusals(base, text)
+    assert problem.startswith(f"BASE/tierd.toml: {said}")
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("gs://bucket", "gs:// is not supported by this version"),
+        ("az://container", "az:// is not supported by this version"),
+        ("ftp://x", "should be file:PATH, s3://BUCKET/PREFIX or memory://"),
+        ("s3://", "with the name of a bucket"),
+        ("s3://b/a//c", "without '//'"),
+        ("s3://b/a/../c", "without '//', '.' and '..'"),
+        ("s3://b?x=1", "nothing after the prefix"),
+        ("file:", "should name a directory"),
+        ("file://var/cold", "would be the name of a host"),
+        ("memory://x", "should be file:PATH"),
+    ],
+)
+def test_urls_that_name_no_store(base: Path, url: str, said: str) -> None:
+    """A URL that could be misunderstood is refused."""
+    (problem,) = refusals(base, TIERD_STORE__URL=url)
+    assert problem.startswith(f"TIERD_STORE__URL: store.url: is '{url}'; ")
+    assert said in problem
+
+
+@pytest.mark.parametrize(
+    ("url", "path"),
+    [
+        ("file:./var/cold", "BASE/var/cold"),
+        ("file:var/cold", "BASE/var/cold"),
+        ("file://./var/cold", "BASE/var/cold"),
+        ("file://../cold", "BASE/../cold"),
+        ("file:/srv/cold", "/srv/cold"),
+        ("file:///srv/a%20b/", "/srv/a%20b"),
+    ],
+)
+def test_file_urls(base: Path, url: str, path: str) -> None:
+    """Every way to write a path in a file: URL means the same path, as it stands."""
+    found = load(base, TIERD_STORE__URL=url).store.directory
+    assert found == Path(os.path.normpath(path.replace("BASE", str(base))))
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        ('[store]\naccess_key_id = "AKIAXXXX"', "store.access_key_id"),
+        ('[store]\nsecret = "AKIAXXXX"', "store.secret"),
+        ('aws_secret_access_key = "AKIAXXXX"', "aws_secret_access_key"),
+        ('[store]\nendpoint = "http://me:AKIAXXXX@host"', "store.endpoint"),
+        ('[store]\nurl = "s3://me:AKIAXXXX@bucket"', "store.url"),
+    ],
+)
+def test_credentials_are_never_in_the_file(base: Path, text: str, key: str) -> None:
+    """What looks like one is refused, with where it belongs, and is not repeated."""
+    (problem,) = refusals(base, text)
+    assert problem.startswith(f"BASE/tierd.toml: {key}: ")
+    assert "standard AWS chain" in problem
+    assert "AKIAXXXX" not in problem
+
+
+def test_credentials_are_never_in_our_variables(base: Path) -> None:
+    """Neither are they ours in the environment."""
+    (problem,) = refusals(base, TIERD_STORE__SECRET_ACCESS_KEY="AKIAXXXX")
+    assert problem.startswith("TIERD_STORE__SECRET_ACCESS_KEY: looks like a credential; ")
+    assert "AKIAXXXX" not in problem
+
+
+@pytest.mark.parametrize(("low", "high"), [(0.9, 0.9), (0.95, 0.9)])
+def test_watermarks_in_the_wrong_order(base: Path, low: float, high: float) -> None:
+    """Low must be below high."""
+    (problem,) = refusals(base, f"[cache]\nlow_watermark = {low}\nhigh_watermark = {high}")
+    assert problem.startswith(f"BASE/tierd.toml: cache.low_watermark: {low} is not below high_watermark ({high}); ")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('[index]\npath = "media/i.db"', "index.path: BASE/media/i.db lies inside the cache root (BASE/media)"),
+        ('[index]\npath = "link/i.db"', "index.path: BASE/link/i.db lies inside the cache root (BASE/media)"),
+        ('[index]\npath = "x/../media/i.db"', "index.path: BASE/media/i.db lies inside the cache root"),
+        ('[store]\nurl = "file:media/c"', "store.url: BASE/media/c lies inside the cache root (BASE/media)"),
+        ('[store]\nurl = "file:media"', "store.url: BASE/media lies inside the cache root (BASE/media)"),
+        ('[store]\nurl = "file:link"', "store.url: BASE/link lies inside the cache root (BASE/media)"),
+        ('[index]\npath = "var/cold/i.db"', "index.path: BASE/var/cold/i.db lies inside the store (BASE/var/cold)"),
+    ],
+)
+def test_places_inside_each_other(base: Path, text: str, said: str) -> None:
+    """Root, index and store keep apart, whatever names lead there."""
+    (base / "link").symlink_to("media")
+    (problem,) = refusals(base, text)
+    assert problem.startswith(f"BASE/tierd.toml: {said}")
+
+
+def test_root_inside_the_store(base: Path) -> None:
+    """A store that contains the cache root would list assets as objects."""
+    text = '[store]\nurl = "file:."\n[index]\npath = "/elsewhere/i.db"'
+    (problem,) = refusals(base, text)
+    assert problem.startswith("BASE/tierd.toml: cache.root: BASE/media lies inside the store (BASE)")
+
+
+def test_neighbours_are_not_inside(base: Path) -> None:
+    """A name that begins like another is another."""
+    load(base, '[index]\npath = "media-index/i.db"\n[store]\nurl = "file:media-cold"')
+
+
+def test_socket_path_too_long(base: Path) -> None:
+    """107 bytes fit, 108 do not: bytes, not characters."""
+    load(base, f'[api]\nsocket = "/{"s" * 106}"')
+    (problem,) = refusals(base, f'[api]\nsocket = "/{"s" * 105}é"')
+    assert "is 108 bytes long; a socket's path has at most 107 bytes" in problem
+
+
+def test_root_missing(base: Path) -> None:
+    """A root that is not there is never made: the disk may not be mounted."""
+    (problem,) = refusals(base, '[cache]\nroot = "nowhere"')
+    assert problem == (
+        "BASE/tierd.toml: cache.root: BASE/nowhere does not exist; mount the disk, or make the directory: "
+        "mkdir -p BASE/nowhere"
+    )
+    assert not (base / "nowhere").exists()
+
+
+def test_root_is_a_file(base: Path) -> None:
+    """A root must be a directory."""
+    (base / "file").touch()
+    (problem,) = refusals(base, TIERD_CACHE__ROOT="file")
+    assert problem.startswith("TIERD_CACHE__ROOT: cache.root: BASE/file is not a directory")
+
+
+def test_root_not_writable(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A root that we may not write to is refused before anything starts; access() says no here, root may write all."""
+    monkeypatch.setattr(os, "access", lambda path, mode: mode & os.W_OK == 0)
+    (problem,) = refusals(base)
+    assert problem.startswith("BASE/tierd.toml: cache.root: BASE/media is not writable; let the user ")
+
+
+def test_all_problems_at_once(base: Path) -> None:
+    """One run says everything; a contradiction with a value that is wrong itself is not made up."""
+    text = '[cache]\nroot = "nowhere"\nhigh_watermark = "x"\nlow_watermark = 0.95\n[log]\nlevel = "loud"'
+    assert [problem.partition(";")[0] for problem in refusals(base, text, TIERD_X="1")] == [
+        "TIERD_X: no key has this variable",
+        "BASE/tierd.toml: cache.high_watermark: is 'x'",
+        "BASE/tierd.toml: log.level: is 'loud'",
+        "BASE/tierd.toml: cache.root: BASE/nowhere does not exist",
+    ]
+
+
+# Units
+
+
+@given(st.timedeltas(min_value=timedelta(), max_value=timedelta(weeks=5000)))
+def test_durations_survive_being_written(duration: timedelta) -> None:
+    """What is written is read as the same, to the millisecond."""
+    rounded = duration // timedelta(milliseconds=1) * timedelta(milliseconds=1)
+    assert parse_duration(format_duration(rounded)) == rounded
+
+
+@given(st.integers(min_value=0, max_value=2**60))
+def test_sizes_survive_being_written(size: int) -> None:
+    """What is written is read as the same, to the byte."""
+    assert parse_size(format_size(size)) == size
+
+
+@pytest.mark.parametrize("text", ["?", "5", "d", "1.5d", "-1s", "1 day", "1e3s", "9" * 15 + "w", "\u0661s"])
+def test_no_durations(text: str) -> None:
+    """Anything but a whole number and a unit is refused, also what would overflow."""
+    with pytest.raises(ValueError, match=re.escape(text)):
+        parse_duration(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [
+        ("0 B", 0),
+        ("1kB", 1000),
+        ("1 KiB", 1024),
+        ("1.5 GiB", 1_610_612_736),
+        ("2 TB", 2 * 10**12),
+        (" 3 MiB ", 3 << 20),
+    ],
+)
+def test_sizes(text: str, size: int) -> None:
+    """Binary units count by 1024, decimal ones by 1000."""
+    assert parse_size(text) == size
+
+
+def test_sizes_for_people() -> None:
+    """About how much it is, in the unit that fits."""
+    sizes = (0, 1023, 1024, 1536 * 1024, 5 << 40)
+    assert [human_size(size) for size in sizes] == ["0 B", "1023 B", "1.0 KiB", "1.5 MiB", "5.0 TiB"]
