@@ -27,6 +27,9 @@ class Setup(Protocol):
     lists_in_key_order: bool
     """Whether a listing is in the order of the keys' bytes. SeaweedFS's goes by directory: `a/b` before `a-b`."""
 
+    knows_uploads: bool
+    """Whether it dates uploads, and tells one that is not there from a fault of its own. moto does neither."""
+
     async def again(self) -> Store:
         """Open the same place once more, as another process would."""
 
@@ -42,6 +45,7 @@ class MemorySetup:
 
     checks_md5 = True
     lists_in_key_order = True
+    knows_uploads = True
 
     def __init__(self) -> None:
         self._store = MemoryStore()
@@ -63,6 +67,7 @@ class FileSetup:
 
     checks_md5 = True
     lists_in_key_order = True
+    knows_uploads = True
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
@@ -89,9 +94,10 @@ BUCKET = "conformance"
 class S3Setup:
     """A prefix of its own in a bucket that all tests share: SeaweedFS takes a second to make one."""
 
-    def __init__(self, endpoint: str, *, checks_md5: bool, lists_in_key_order: bool) -> None:
-        self.checks_md5 = checks_md5
-        self.lists_in_key_order = lists_in_key_order
+    def __init__(self, endpoint: str, *, is_moto: bool) -> None:
+        self.checks_md5 = not is_moto
+        self.lists_in_key_order = is_moto
+        self.knows_uploads = not is_moto
         self.settings = S3Settings(
             bucket=BUCKET, prefix=f"deep/{uuid.uuid4().hex[:12]}", endpoint=endpoint, region="us-east-1"
         )

@@ -69,9 +69,9 @@ async def setup(
         case "file":
             made = FileSetup(tmp_path)
         case "seaweed":
-            made = S3Setup(request.getfixturevalue("seaweed_endpoint"), checks_md5=True, lists_in_key_order=False)
+            made = S3Setup(request.getfixturevalue("seaweed_endpoint"), is_moto=False)
         case _:
-            made = S3Setup(request.getfixturevalue("moto_endpoint"), checks_md5=False, lists_in_key_order=True)
+            made = S3Setup(request.getfixturevalue("moto_endpoint"), is_moto=True)
     yield made
     await made.close()
 
@@ -395,12 +395,10 @@ async def test_a_file_beside_a_directory_of_its_name(store: Store, order: list[s
 @pytest.mark.parametrize("key", ["", "/a", "a/", "a//b", "a/./b", "a/../b", "..", "a\nb", "a\0b", "k" * 1025, "\udcff"])
 async def test_keys_that_no_store_takes(store: Store, key: str) -> None:
     """A key that some store would change or refuse is refused by all, and nothing is written."""
-    for attempt in (
-        store.put(key, b"x", PLAIN),
-        store.create_upload(key, PLAIN),
-    ):
-        with pytest.raises(RefusedError):
-            await attempt
+    with pytest.raises(RefusedError):
+        await store.put(key, b"x", PLAIN)
+    with pytest.raises(RefusedError):
+        await store.create_upload(key, PLAIN)
     assert await keys(store) == []
 
 
@@ -537,18 +535,18 @@ async def test_complete_with_parts_that_are_not_there(store: Store) -> None:
     assert await keys(store) == []
 
 
-async def test_abort(store: Store) -> None:
+async def test_abort(store: Store, setup: Setup) -> None:
     """A dropped upload is gone with its parts, and dropping it again is no error."""
     upload_id, parts = await upload(store, "big", [b"part"])
     for _ in range(2):
         await store.abort("big", upload_id)
-    for attempt in (
-        store.list_parts("big", upload_id),
-        store.put_part("big", upload_id, 1, b"part", md5=md5(b"part")),
-        store.complete("big", upload_id, parts),
-    ):
+    with pytest.raises(NotFoundError):
+        await store.list_parts("big", upload_id)
+    if setup.knows_uploads:
         with pytest.raises(NotFoundError):
-            await attempt
+            await store.complete("big", upload_id, parts)
+        with pytest.raises(NotFoundError):
+            await store.put_part("big", upload_id, 1, b"part", md5=md5(b"part"))
     assert [page async for page in store.list_uploads()] == []
 
 
@@ -560,7 +558,8 @@ async def test_list_uploads(store: Store, setup: Setup) -> None:
     found = [pending for page in [page async for page in store.list_uploads()] for pending in page]
     assert {(pending.key, pending.upload_id) for pending in found} == mine
     assert len(found) == 3
-    assert all(before - 5 <= pending.started <= time.time() + 5 for pending in found)
+    if setup.knows_uploads:
+        assert all(before - 5 <= pending.started <= time.time() + 5 for pending in found)
 
 
 # ---- cancellation --------------------------------------------------------------------------------------------------

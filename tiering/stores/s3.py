@@ -141,11 +141,12 @@ class S3Store:
     async def list(self, prefix: str = "", *, after: str = "") -> AsyncIterator[Sequence[ObjectInfo]]:
         """See Store."""
         ours = self._requests.prefix
-        # SeaweedFS skips all that lies beneath the key it begins after: begin before it.
-        place: dict[str, Any] = {"StartAfter": ours + after[:-1]} if after[:-1] else {}
+        # SeaweedFS skips a directory whose name it begins after: begin before all that lies beside it.
+        start = after[:-1].rpartition("/")[0]
+        place: dict[str, Any] = {"StartAfter": f"{ours}{start}/"} if start else {}
         while True:
             answer = await self._requests.ask("list_objects_v2", "", Prefix=ours + prefix, MaxKeys=PAGE, **place)
-            found = [_listed(each, ours) for each in answer.get("Contents", ())]
+            found = [_listed(each, ours) for each in answer.get("Contents", ()) if each["Key"].startswith(ours)]
             page = [info for info in found if info.key > after and is_listed(info.key, prefix)]
             if page:
                 yield page
