@@ -9,7 +9,6 @@ with its owner, a file that he had just put there: `recheck` tells them apart, a
 
 from __future__ import annotations
 
-import hashlib
 import os
 from enum import Enum
 from typing import TYPE_CHECKING
@@ -76,9 +75,7 @@ def recheck(tree: Tree, asset: Asset) -> Safety:
 
 def trashed_sha256(tree: Tree, asset: Asset) -> str:
     """Return the hash of the copy in the trash."""
-    fd = tree.open(_place(asset.id))
-    with os.fdopen(fd, "rb") as copy, translated(asset.path):
-        return hashlib.file_digest(copy, "sha256").hexdigest()
+    return tree.sha256(_place(asset.id))
 
 
 def put_back(tree: Tree, asset: Asset) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import fnmatch
+import hashlib
 import os
 import re
 import stat
@@ -34,6 +35,7 @@ _READ: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _LEASE_PATIENCE_SECONDS: Final = 2.0
 _LEASE_STEP_SECONDS: Final = 0.005
 _BLOCK_BYTES: Final = 512  # the unit of st_blocks, whatever the file system
+_LATEST_NS: Final = 2**63 - 1  # what the index can store: a time stamp beyond it would differ at every look
 
 
 class FileError(Exception):
@@ -216,6 +218,11 @@ class Tree:
         with translated(path):
             return sighting_of(path, os.fstat(fd))
 
+    def sha256(self, path: str) -> str:
+        """Return the hash of a file's content, in hexadecimal."""
+        with os.fdopen(self.open(path), "rb") as file, translated(path):
+            return hashlib.file_digest(file, "sha256").hexdigest()
+
     def is_directory(self, path: str) -> bool:
         """Return whether a directory, and no link to one, is there."""
         with self.beneath(path) as (directory, name), translated(path):
@@ -252,7 +259,7 @@ def sighting_of(path: str, found: os.stat_result) -> Sighting:
     """Return what a stat says about a regular file."""
     return Sighting(
         path=RelPath(path),
-        fingerprint=Fingerprint(found.st_size, found.st_mtime_ns, found.st_ino),
+        fingerprint=Fingerprint(found.st_size, min(found.st_mtime_ns, _LATEST_NS), found.st_ino),
         ctime_ns=found.st_ctime_ns,
         disk_bytes=found.st_blocks * _BLOCK_BYTES,
         mode=stat.S_IMODE(found.st_mode),

@@ -1,0 +1,476 @@
+"""The composition root: everything is constructed here, set going in one task group, and brought to an end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack, ExitStack
+from functools import cached_property
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from daemon import journal
+from daemon.desk import Desk
+from daemon.followers import Followers
+from daemon.instance import AlreadyRunningError, hold_lock
+from daemon.metrics import Metrics
+from daemon.opening import mark_root, open_catalog, open_store, shares_file_system
+from daemon.owners import foreign_owners
+from daemon.peers import Access
+from daemon.reloading import Reloading
+from daemon.route import Service
+from daemon.server import Server
+from daemon.sockets import SocketError
+from daemon.stopping import DRAIN_SECONDS, Stopping
+from tiering.accesses import Accesses
+from tiering.demoter import Demoter
+from tiering.discovery import Discovery
+from tiering.drain import Drain
+from tiering.inspector import Inspector
+from tiering.keeper import Keeper
+from tiering.keys import KEY_BYTES, MirrorLayout
+from tiering.lease import ignore_sigio
+from tiering.leases import LEASE_SECONDS, Leases
+from tiering.multipart import Multipart
+from tiering.orders import Orders
+from tiering.pacing import Bandwidth, ByteBudget, Pacer
+from tiering.planner import Planner, Residence
+from tiering.policies.age import AgePolicy
+from tiering.policies.lru import LruPolicy
+from tiering.prober import Prober
+from tiering.promoter import Promoter
+from tiering.reconciler import Reconciler
+from tiering.recovery import recover
+from tiering.registry import Registry
+from tiering.sender import Sender, Sizes
+from tiering.space import Space
+from tiering.stores.observed import ObservedStore
+from tiering.sweeper import Sweeper
+from tiering.tiers import Tiers
+from tiering.tree import PRIVATE, Tree
+from tiering.uploader import Uploader
+from tiering.verifier import Verifier
+from tiering.watermarks import Watermarks
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
+    from daemon.settings import Settings
+    from index.catalog import Catalog
+    from tiering.policy import TierPolicy
+    from tiering.store import Store
+
+log = logging.getLogger(__name__)
+
+REFUSED: Final = 5
+FILE_THREADS: Final = 12
+"""Worker threads for files and hashes: some may wait for the disk without keeping others from it."""
+BUDGET_BYTES: Final = 64 << 20
+"""Bytes of content in memory on their way to the store."""
+PROMOTIONS: Final = 16
+GRACE_SECONDS: Final = 600.0
+"""How long a copy waits in the trash where the kernel grants no file lease."""
+POLICIES: Final[dict[str, TierPolicy]] = {"lru": LruPolicy(), "age": AgePolicy()}
+
+
+def serve(settings: Settings, *, reload: Callable[[], Settings]) -> int:
+    """Run the daemon until it is told to stop; `reload` reads the settings anew. Return the exit code."""
+    journal.configure(settings.log.level, settings.log.format)
+    owners = foreign_owners()
+    if owners:
+        log.error("not started: %s", "; ".join(owners))
+        return REFUSED
+    ignore_sigio()
+    try:
+        with ExitStack() as locks:
+            for path in (settings.cache.root / PRIVATE / "lock", Path(f"{settings.index.path}.lock")):
+                locks.enter_context(hold_lock(path))
+            asyncio.run(_live(settings, reload))
+    except (AlreadyRunningError, SocketError) as error:
+        log.error("not started: %s", error)  # noqa: TRY400 - the message says it all
+        return REFUSED
+    return 0
+
+
+async def _live(settings: Settings, reload: Callable[[], Settings]) -> None:
+    """Open what the daemon stands on, live, and close it, in this order whatever happens."""
+    files = ThreadPoolExecutor(FILE_THREADS, thread_name_prefix="files")
+    asyncio.get_running_loop().set_default_executor(files)
+    async with AsyncExitStack() as stack:
+        catalog = await open_catalog(settings.index.path)
+        stack.push_async_callback(catalog.close)
+        store = await open_store(settings)
+        stack.push_async_callback(store.close)
+        tree = Tree(settings.cache.root, ignored=settings.cache.ignore)
+        tree.prepare()
+        root_id, brand_new = await mark_root(catalog, tree)
+        recovered = await recover(catalog, tree, clock=time.time)
+        if recovered:
+            log.info("recovered assets that the last stop interrupted count=%d", recovered)
+        stopping = Stopping()
+        try:
+            async with asyncio.TaskGroup() as group:
+                parts = Parts(settings, catalog, store, tree, group, root_id=root_id, brand_new=brand_new)
+                stack.push_async_callback(parts.server.stop)
+                stack.push_async_callback(parts.accesses.flush)
+                stopping.install(reload=Reloading(settings, reload, apply=parts.adjust).reload)
+                await _begin(parts, stopping)
+        except asyncio.CancelledError:
+            if not stopping.requested.is_set():
+                raise
+            log.info("stopped")
+
+
+async def _begin(parts: Parts, stopping: Stopping) -> None:
+    """Open the sockets and set everything going."""
+    api, metrics = parts.settings.api, parts.settings.metrics
+    await parts.server.open_unix(api.socket, mode=api.mode, group=api.group)
+    if metrics.listen is not None:
+        await parts.server.open_tcp(metrics.listen.host, metrics.listen.port)
+    for name, work in parts.work().items():
+        parts.group.create_task(work, name=name)
+    uploads = parts.group.create_task(parts.uploader.run(), name="uploader")
+    parts.group.create_task(_end(parts, stopping, uploads, asyncio.current_task()), name="end")
+    _announce(parts)
+
+
+async def _end(
+    parts: Parts, stopping: Stopping, uploads: asyncio.Task[None], life: asyncio.Task[object] | None
+) -> None:
+    """Once told to stop, finish what is being uploaded, answer who waits, and cancel the rest with its task group."""
+    await stopping.requested.wait()
+    parts.uploader.stop()
+    cut = asyncio.ensure_future(stopping.cut.wait())
+    await asyncio.wait([uploads, cut], return_when=asyncio.FIRST_COMPLETED)
+    cut.cancel()
+    await parts.server.stop()
+    if life is not None:
+        life.cancel()
+
+
+def _announce(parts: Parts) -> None:
+    """Say in a few lines where everything is and what to try next."""
+    settings = parts.settings
+    log.info("ready")
+    log.info("media in      %s: drop files here", settings.cache.root)
+    log.info("store         %s", settings.store.url)
+    log.info("index         %s", settings.index.path)
+    log.info("socket        %s: try `tierd status`", settings.api.socket)
+    log.info("metrics       http://%s/metrics", settings.metrics.listen)
+
+
+class Parts:
+    """Every part of the daemon, constructed when it is first asked for, each from the parts it works with."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        catalog: Catalog,
+        store: Store,
+        tree: Tree,
+        group: asyncio.TaskGroup,
+        *,
+        root_id: str,
+        brand_new: bool,
+    ) -> None:
+        """`brand_new`: no earlier run can have granted a lease on this root."""
+        self.settings = settings
+        self.catalog = catalog
+        self.tree = tree
+        self.group = group
+        self._store = store
+        self._root_id = root_id
+        self._brand_new = brand_new
+
+    def work(self) -> dict[str, Coroutine[object, object, None]]:
+        """Return what goes on for as long as the daemon lives, by name."""
+        return {
+            "prober": self.prober.run(),
+            "discovery": self.discovery.run(),
+            "reconciler": self.reconciler.run(),
+            "keeper": self.keeper.run(),
+            "registry": self.registry.run(),
+            "sweeper": self.sweeper.run(),
+            "accesses": self.accesses.run(),
+            "inspector": self.inspector.run(),
+        }
+
+    def may_demote(self) -> str | None:
+        """Say why nothing may leave the disk now, or None."""
+        if self.reconciler.brake.engaged:
+            return f"the brake is engaged: {self.reconciler.brake.reason}"
+        if not self.reconciler.scanned.is_set():
+            return "the first scan is not done"
+        if time.time() < self.leases.settled_at:
+            return f"somebody may hold a lease from before the start, for {LEASE_SECONDS:.0f} s after it"
+        return None
+
+    def adjust(self, settings: Settings) -> None:
+        """Let what can change while everything runs follow new settings."""
+        self.space.size_limit = settings.cache.size_limit
+        self.planner.residence = residence(settings)
+        self.keeper.watermarks = watermarks(settings)
+        self.keeper.interval = settings.tiering.interval.total_seconds()
+        self.bandwidth.rate = settings.upload.bandwidth
+        self.keeper.wake()
+
+    # What decides.
+
+    @cached_property
+    def leases(self) -> Leases:
+        """Who holds what."""
+        return Leases(clock=time.time, quiet=0.0 if self._brand_new else LEASE_SECONDS)
+
+    @cached_property
+    def policy(self) -> TierPolicy:
+        """In which order assets leave."""
+        return POLICIES[self.settings.tiering.policy]
+
+    @cached_property
+    def planner(self) -> Planner:
+        """Which may leave."""
+        return Planner(residence(self.settings), self.policy, is_leased=self.leases.is_held)
+
+    @cached_property
+    def space(self) -> Space:
+        """How much disk there is."""
+        return Space(self.catalog, self.tree, size_limit=self.settings.cache.size_limit)
+
+    @cached_property
+    def keeper(self) -> Keeper:
+        """Who looks after the disk."""
+        return Keeper(
+            self.catalog,
+            self.demoter,
+            self.planner,
+            space=self.space,
+            watermarks=watermarks(self.settings),
+            policy=self.policy,
+            may_demote=self.may_demote,
+            interval=self.settings.tiering.interval.total_seconds(),
+            clock=time.time,
+        )
+
+    # What moves.
+
+    @cached_property
+    def store(self) -> ObservedStore:
+        """The cold tier, with every request counted."""
+        return ObservedStore(self._store, self.metrics)
+
+    @cached_property
+    def pacer(self) -> Pacer:
+        """How much at once."""
+        return Pacer(self.settings.upload.concurrency, clock=time.time)
+
+    @cached_property
+    def bandwidth(self) -> Bandwidth:
+        """How fast."""
+        return Bandwidth(self.settings.upload.bandwidth, clock=time.monotonic)
+
+    @cached_property
+    def budget(self) -> ByteBudget:
+        """How many bytes in memory."""
+        return ByteBudget(max(BUDGET_BYTES, self.settings.upload.multipart_above))
+
+    @cached_property
+    def prober(self) -> Prober:
+        """What the store can be trusted with."""
+        return Prober(self.store, pacer=self.pacer, clock=time.time, ready=self.catalog.work.set)
+
+    @cached_property
+    def sender(self) -> Sender:
+        """How bytes get into the store."""
+        upload = self.settings.upload
+        return Sender(
+            self.store,
+            MirrorLayout(key_bytes=KEY_BYTES - len(self.store.url.encode())),
+            Multipart(self.catalog, self.store, budget=self.budget, bandwidth=self.bandwidth),
+            sizes=Sizes(upload.multipart_above, upload.part_size),
+            budget=self.budget,
+            bandwidth=self.bandwidth,
+            clock=time.time,
+        )
+
+    @cached_property
+    def uploader(self) -> Uploader:
+        """Who uploads."""
+        return Uploader(
+            self.catalog,
+            self.tree,
+            self.sender,
+            probe=self.prober,
+            pacer=self.pacer,
+            observer=self.metrics,
+            clock=time.time,
+            settle=self.settings.upload.settle.total_seconds(),
+        )
+
+    @cached_property
+    def demoter(self) -> Demoter:
+        """Who removes local copies."""
+        return Demoter(
+            self.catalog,
+            self.tree,
+            self.store,
+            is_leased=self.leases.is_held,
+            observer=self.metrics,
+            grace=GRACE_SECONDS,
+        )
+
+    @cached_property
+    def promoter(self) -> Promoter:
+        """Who brings them back."""
+        return Promoter(
+            self.catalog,
+            self.tree,
+            self.store,
+            group=self.group,
+            space=self.space,
+            make_room=self.keeper.make_room,
+            observer=self.metrics,
+            clock=time.time,
+            concurrency=PROMOTIONS,
+        )
+
+    # What learns.
+
+    @cached_property
+    def reconciler(self) -> Reconciler:
+        """Who looks at the disk."""
+        return Reconciler(
+            self.catalog,
+            self.tree,
+            root_id=self._root_id,
+            observer=self.metrics,
+            clock=time.time,
+            settle=self.settings.upload.settle.total_seconds(),
+        )
+
+    @cached_property
+    def discovery(self) -> Discovery:
+        """Who learns what the store has."""
+        return Discovery(self.catalog, self.store, pacer=self.pacer, clock=time.time)
+
+    @cached_property
+    def sweeper(self) -> Sweeper:
+        """Who aborts what nobody finishes."""
+        return Sweeper(self.catalog, self.store, clock=time.time)
+
+    @cached_property
+    def accesses(self) -> Accesses:
+        """Who was asked for."""
+        return Accesses(self.catalog, clock=time.time)
+
+    # What answers.
+
+    @cached_property
+    def metrics(self) -> Metrics:
+        """Who counts."""
+        metrics = Metrics(version=version("tierd"))
+        metrics.watch(lambda: self.inspector.status())  # noqa: PLW0108 - it does not exist yet
+        return metrics
+
+    @cached_property
+    def tiers(self) -> Tiers:
+        """One asset at a time."""
+        return Tiers(
+            self.catalog,
+            self.tree,
+            reconciler=self.reconciler,
+            discovery=self.discovery,
+            promoter=self.promoter,
+            demoter=self.demoter,
+            leases=self.leases,
+            accesses=self.accesses,
+        )
+
+    @cached_property
+    def orders(self) -> Orders:
+        """Many at once."""
+        return Orders(
+            self.catalog,
+            self.promoter,
+            self.demoter,
+            self.planner,
+            find=self.tiers.find,
+            may_demote=self.may_demote,
+            group=self.group,
+            clock=time.time,
+        )
+
+    @cached_property
+    def registry(self) -> Registry:
+        """What people say about assets."""
+        return Registry(self.catalog, self.tree, self.store, find=self.tiers.find, recall=self.demoter.recall)
+
+    @cached_property
+    def inspector(self) -> Inspector:
+        """Everything at a glance."""
+        return Inspector(
+            self.catalog,
+            find=self.tiers.find,
+            planner=self.planner,
+            keeper=self.keeper,
+            uploader=self.uploader,
+            promoter=self.promoter,
+            probe=self.prober,
+            pacer=self.pacer,
+            reconciler=self.reconciler,
+            clock=time.time,
+        )
+
+    @cached_property
+    def desk(self) -> Desk:
+        """The one door for the API."""
+        return Desk(
+            catalog=self.catalog,
+            leases=self.leases,
+            tiers=self.tiers,
+            orders=self.orders,
+            registry=self.registry,
+            inspector=self.inspector,
+            verifier=Verifier(self.catalog, self.tree, self.store),
+            drains=Drain(self.catalog, scan=self.reconciler.reconcile_now, clock=time.time),
+            reconciler=self.reconciler,
+        )
+
+    @cached_property
+    def server(self) -> Server:
+        """The sockets."""
+        api = self.settings.api
+        service = Service(
+            tiers=self.desk,
+            observer=self.metrics,
+            access=Access.named(read=api.read, write=api.write, admin=api.admin),
+            followers=Followers(),
+            render_metrics=self.metrics.render,
+            rates=self.metrics.rates,
+            clock=time.time,
+            root=self.settings.cache.root,
+            store_url=self.store.url,
+            version=version("tierd"),
+        )
+        return Server(service, grace_seconds=DRAIN_SECONDS / 2)
+
+
+def residence(settings: Settings) -> Residence:
+    """Return for how long assets stay."""
+    tiering = settings.tiering
+    return Residence(
+        cold_after=tiering.cold_after.total_seconds(),
+        cool_down=tiering.cool_down.total_seconds(),
+        min_residence=tiering.min_residence.total_seconds(),
+    )
+
+
+def watermarks(settings: Settings) -> Watermarks | None:
+    """Return the marks; None where the disk cannot tell: what is demoted would only move about on it."""
+    cache = settings.cache
+    if cache.size_limit is None and shares_file_system(settings):
+        log.warning("watermarks are off: the store lies on the cache root's own file system; set [cache] size_limit")
+        return None
+    return Watermarks(cache.high_watermark, cache.low_watermark)

@@ -1,0 +1,96 @@
+"""Opening what a daemon stands on: the index, begun anew where it is broken, the store, and the marked root."""
+
+from __future__ import annotations
+
+import logging
+import time
+import uuid
+from typing import TYPE_CHECKING, Final
+
+from index.catalog import Catalog
+from index.errors import CorruptIndexError
+from tiering.stores.file import FileStore
+from tiering.stores.memory import MemoryStore
+from tiering.stores.s3 import S3Store
+from tiering.stores.s3_connection import S3Settings
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from daemon.settings import Settings
+    from tiering.store import Store
+    from tiering.tree import Tree
+
+log = logging.getLogger(__name__)
+
+ROOT: Final = "root"
+
+
+async def open_catalog(path: Path) -> Catalog:
+    """Open the index. One that SQLite does not recognise is set aside, never deleted, and rebuilt from both tiers."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        return await Catalog.open(path)
+    except CorruptIndexError as error:
+        aside = _set_aside(path)
+        log.error("the index is broken and was set aside; it is rebuilt now: index=%s reason=%s", aside, error)  # noqa: TRY400 - a traceback would say nothing more
+        return await Catalog.open(path)
+
+
+def _set_aside(path: Path) -> Path:
+    """Rename the database with its log and shared memory: one without the others is worth nothing."""
+    stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+    for suffix in ("-wal", "-shm", ""):
+        part = path.with_name(path.name + suffix)
+        if part.exists():
+            part.rename(part.with_name(f"{path.name}.broken-{stamp}{suffix}"))
+    return path.with_name(f"{path.name}.broken-{stamp}")
+
+
+async def mark_root(catalog: Catalog, tree: Tree) -> tuple[str, bool]:
+    """Return the id that the root must carry, and whether both root and index are brand new.
+
+    An index that knows a root never marks another one: an unmounted disk must not look new.
+    """
+    known = await catalog.recall(ROOT)
+    if known is not None:
+        return known, False
+    marker = tree.read_marker()
+    root_id = marker or uuid.uuid4().hex
+    if marker is None:
+        tree.write_marker(root_id)
+    await catalog.remember(ROOT, root_id)
+    return root_id, marker is None
+
+
+async def open_store(settings: Settings) -> Store:
+    """Open the cold tier that the configuration names; it need not be reachable yet."""
+    store = settings.store
+    if store.directory is not None:
+        store.directory.mkdir(parents=True, exist_ok=True)
+        shelf = FileStore(store.directory, url=store.url)
+        await shelf.prepare()
+        return shelf
+    if store.scheme == "memory":
+        log.warning("the store is memory: everything in it is gone when the daemon stops")
+        return MemoryStore(store.url)
+    bucket, _, prefix = store.url.removeprefix("s3://").partition("/")
+    return await S3Store.connect(
+        S3Settings(
+            bucket=bucket,
+            prefix=prefix,
+            endpoint=store.endpoint,
+            region=store.region,
+            profile=store.profile,
+            addressing_style=store.addressing_style,
+            storage_class=store.storage_class,
+            encryption=store.encryption,
+            concurrency=settings.upload.concurrency,
+        )
+    )
+
+
+def shares_file_system(settings: Settings) -> bool:
+    """Whether the cold tier lies on the cache root's own file system."""
+    directory = settings.store.directory
+    return directory is not None and directory.stat().st_dev == settings.cache.root.stat().st_dev

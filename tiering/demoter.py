@@ -1,0 +1,181 @@
+"""Removing one local copy, and only after its remote copy was proven again a moment ago.
+
+The order is the promise: the store is asked afresh, the intent is committed, the file is renamed into the trash while
+the kernel keeps everybody else from opening it, looked at once more there, the new state is committed, and only then
+is it unlinked. A crash at any point leaves the bytes on disk, or in the store with the index knowing it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from index.asset import printable
+from index.changes import Change, Observations
+from index.errors import CatalogError
+from index.lifecycle import Event
+from tiering.outcome import Outcome
+from tiering.source import AlteredError, NotYetError, Source
+from tiering.store import NotFoundError, StoreError
+from tiering.trash import Safety, discard, move_to_trash, put_back, recheck, trashed_sha256
+from tiering.tree import ChangedError, FileError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from index.asset import Asset, AssetId, Proof
+    from index.catalog import Catalog
+    from tiering.observer import Observer
+    from tiering.store import Store
+    from tiering.tree import Tree
+
+log = logging.getLogger(__name__)
+
+HASH_STEP: Final = 16 << 20
+
+
+@dataclass(slots=True)
+class Departure:
+    """A demotion under way: `over` is set when it has ended, `wanted` by who needs the asset meanwhile."""
+
+    over: asyncio.Event
+    wanted: asyncio.Event
+
+
+class Demoter:
+    """Demotes one asset at a time it is asked to; refuses, and says why, where anything is not as it must be."""
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        tree: Tree,
+        store: Store,
+        *,
+        is_leased: Callable[[AssetId], bool],
+        observer: Observer,
+        grace: float,
+    ) -> None:
+        """`grace` is how long a copy waits in the trash where the kernel cannot show that nobody has it open."""
+        self._catalog = catalog
+        self._tree = tree
+        self._store = store
+        self._is_leased = is_leased
+        self._observer = observer
+        self._grace = grace
+        self._departures: dict[AssetId, Departure] = {}
+
+    def __repr__(self) -> str:
+        return f"<Demoter {len(self._departures)} under way>"
+
+    async def recall(self, asset_id: AssetId) -> None:
+        """Wait until no demotion of this asset is under way; one that still can be given up is."""
+        departure = self._departures.get(asset_id)
+        if departure is not None:
+            departure.wanted.set()
+            await departure.over.wait()
+
+    async def demote(self, asset: Asset, *, reason: str) -> Outcome:
+        """Remove the local copy of a replicated asset, if that is safe now. `reason` is for the metrics."""
+        if asset.id in self._departures:
+            return Outcome(asset, "refused", "it is being demoted already")
+        departure = self._departures[asset.id] = Departure(asyncio.Event(), asyncio.Event())
+        try:
+            outcome = await self._demote(asset, departure, reason)
+        except (StoreError, FileError, CatalogError) as error:
+            return Outcome(asset, "refused", str(error))
+        finally:
+            del self._departures[asset.id]
+            departure.over.set()
+        if outcome.done:
+            self._observer.demoted(outcome.asset, reason)
+        return outcome
+
+    async def _demote(self, asset: Asset, departure: Departure, reason: str) -> Outcome:
+        wrong = await self._doubt(asset)
+        if wrong is not None:
+            self._observer.mismatched(asset)
+            log.error("remote copy is wrong, it is uploaded again: %s (%s)", printable(asset.path), wrong)
+            asset = await self._catalog.apply(Change.about(asset, Event.MISMATCHED, reason=wrong))
+            return Outcome(asset, "refused", wrong)
+        asset = await self._require_hashed(asset)
+        asset = await self._catalog.apply(Change.about(asset, Event.CHOSEN, reason=reason))
+        # From here on who grants a lease waits for us first: a lease granted before is seen here.
+        if self._is_leased(asset.id):
+            return await self._spare(asset, "it is leased")
+        try:
+            await self._take_away(asset, departure)
+        except FileError as error:
+            return await self._spare(asset, error.reason)
+        asset = await self._catalog.apply(Change.about(asset, Event.EVICTED, reason=reason))
+        await asyncio.to_thread(discard, self._tree, asset.id)
+        return Outcome(asset, "done")
+
+    async def _doubt(self, asset: Asset) -> str | None:
+        """Ask the store afresh; return what is wrong with the remote copy, None where it is as proven."""
+        proof = _proof_of(asset)
+        try:
+            info = await self._store.head(proof.key)
+        except NotFoundError:
+            return f"the store has no {proof.key} any more"
+        if (info.etag, info.size) != (proof.etag, proof.size):
+            return f"the object {proof.key} is another one than was proven"
+        return None
+
+    async def _require_hashed(self, asset: Asset) -> Asset:
+        """Read the file again where its ctime moved on: a new mode or name keeps the proof, new content does not."""
+        seen = await asyncio.to_thread(self._tree.sight, asset.path)
+        if seen.ctime_ns == asset.ctime_ns:
+            return asset
+        try:
+            source = await asyncio.to_thread(Source, self._tree, asset, settle=self._grace)
+        except (AlteredError, NotYetError) as error:
+            raise ChangedError(asset.path, str(error)) from error
+        with source:
+            digests = await asyncio.to_thread(source.hash_parts, HASH_STEP)
+        if digests.sha256 != _proof_of(asset).sha256:
+            raise ChangedError(asset.path, "has other content than was uploaded, though its size and time are the same")
+        await self._catalog.observe(Observations(refreshed=[(asset.id, source.sighting)]))
+        return await self._catalog.get(asset.id)
+
+    async def _take_away(self, asset: Asset, departure: Departure) -> None:
+        """Bring the file where nobody can miss it. Raise FileError, with the file back at its name."""
+        await asyncio.to_thread(move_to_trash, self._tree, asset)
+        try:
+            if await asyncio.to_thread(recheck, self._tree, asset) is Safety.GRACE:
+                await self._wait_grace(asset, departure)
+        except BaseException:
+            await asyncio.shield(asyncio.to_thread(bring_back, self._tree, asset))
+            raise
+
+    async def _wait_grace(self, asset: Asset, departure: Departure) -> None:
+        try:
+            async with asyncio.timeout(self._grace):
+                await departure.wanted.wait()
+        except TimeoutError:
+            await asyncio.to_thread(recheck, self._tree, asset)
+            if await asyncio.to_thread(trashed_sha256, self._tree, asset) != _proof_of(asset).sha256:
+                raise ChangedError(asset.path, "was changed while it was taken away") from None
+        else:
+            raise ChangedError(asset.path, "was asked for meanwhile")
+
+    async def _spare(self, asset: Asset, reason: str) -> Outcome:
+        asset = await self._catalog.apply(Change.about(asset, Event.SPARED, reason=reason))
+        return Outcome(asset, "refused", reason)
+
+
+def bring_back(tree: Tree, asset: Asset) -> None:
+    """Give the copy in the trash its name again. Where its owner wrote a new file meanwhile, that one stays."""
+    if put_back(tree, asset):
+        return
+    if trashed_sha256(tree, asset) == _proof_of(asset).sha256:
+        discard(tree, asset.id)
+    else:
+        log.error("kept in the trash, since it is not in the store and its name is taken: %s", printable(asset.path))
+
+
+def _proof_of(asset: Asset) -> Proof:
+    if asset.proof is None:
+        raise ValueError(f"{printable(asset.path)} is {asset.state} without a proof")
+    return asset.proof

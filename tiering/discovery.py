@@ -1,0 +1,119 @@
+"""Learning what the store has: how an index that was lost comes back, path, key, size, digest and metadata.
+
+Absence concludes nothing here: discovery only ever adds what it was told of.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Final
+
+from index.asset import Proof, ProofMethod
+from index.changes import FoundObject
+from tiering.metadata import Passport
+from tiering.store import NotFoundError, UnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from index.catalog import Catalog
+    from tiering.pacing import Pacer
+    from tiering.store import ObjectInfo, Store
+
+log = logging.getLogger(__name__)
+
+AT_ONCE: Final = 32
+DONE: Final = "discovered"
+
+
+class Discovery:
+    """Takes in every object under our prefix that says whose it is; runs until it was done once for this index."""
+
+    def __init__(self, catalog: Catalog, store: Store, *, pacer: Pacer, clock: Callable[[], float]) -> None:
+        self._catalog = catalog
+        self._store = store
+        self._pacer = pacer
+        self._clock = clock
+        self.done = asyncio.Event()
+        """Whether every object in the store is in the index: until then an unknown path may be a cold asset."""
+
+    async def run(self) -> None:
+        """Discover, unless this index has known the store from its beginning; try again for ever."""
+        if await self._catalog.recall(DONE) == self._store.url:
+            self.done.set()
+            return
+        while not self.done.is_set():
+            try:
+                await self.discover()
+            except UnavailableError as error:
+                self._pacer.failed(str(error))
+                log.warning("the store cannot be listed yet: %s", error)
+                await asyncio.sleep(max(0.1, self._pacer.resume_at - self._clock()))
+            else:
+                await self._catalog.remember(DONE, self._store.url)
+                self.done.set()
+
+    async def discover(self) -> int:
+        """Take in what the store has and the index lacks; return how many assets that were."""
+        taken = 0
+        async for page in self._store.list():
+            found = await self._inspect(page)
+            taken += await self._catalog.adopt_cold(_newest(found))
+        if taken:
+            log.info("discovered assets=%d", taken)
+        return taken
+
+    async def _inspect(self, page: Sequence[ObjectInfo]) -> list[FoundObject]:
+        """Ask each object who it is, some at once."""
+        todo = iter(page)
+        found: list[FoundObject] = []
+
+        async def work() -> None:
+            for info in todo:
+                known = await self._identify(info)
+                if known is not None:
+                    found.append(known)
+
+        try:
+            async with asyncio.TaskGroup() as workers:
+                for _ in range(min(AT_ONCE, len(page))):
+                    workers.create_task(work(), name="discover")
+        except ExceptionGroup as group:
+            raise group.exceptions[0] from None
+        return found
+
+    async def _identify(self, info: ObjectInfo) -> FoundObject | None:
+        try:
+            head = await self._store.head(info.key)
+        except NotFoundError:
+            return None
+        passport = Passport.from_metadata(head.metadata or {})
+        return _found(head, passport, self._clock())
+
+
+def _found(head: ObjectInfo, passport: Passport | None, now: float) -> FoundObject | None:
+    if passport is None:
+        return None
+    proof = Proof(
+        key=head.key,
+        etag=head.etag,
+        size=head.size,
+        sha256=passport.sha256,
+        generation=passport.generation,
+        mtime_ns=passport.mtime_ns,
+        mode=passport.mode,
+        method=ProofMethod.CLAIMED,
+        at=now,
+    )
+    return FoundObject(passport.id, passport.path, proof, head.content_type)
+
+
+def _newest(found: Sequence[FoundObject]) -> list[FoundObject]:
+    """Of several objects of one asset, the highest generation counts; the others are superseded."""
+    newest: dict[str, FoundObject] = {}
+    for each in found:
+        known = newest.get(each.id)
+        if known is None or each.proof.generation > known.proof.generation:
+            newest[each.id] = each
+    return list(newest.values())

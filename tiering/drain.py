@@ -1,0 +1,75 @@
+"""Upload everything now, and say when nothing is left that only this disk has."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final
+
+from index.lifecycle import UNPROTECTED, State
+from tiering.answers import DrainProgress, DrainReport
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Awaitable, Callable
+
+    from index.catalog import Catalog
+
+HEARTBEAT: Final = 5.0
+STUCK_SHOWN: Final = 1000
+
+
+class Drain:
+    """Makes what waits for another try due at once, and watches it go."""
+
+    def __init__(self, catalog: Catalog, *, scan: Callable[[], Awaitable[None]], clock: Callable[[], float]) -> None:
+        """`scan` makes a full scan, so that nothing is missed that the watcher did not report."""
+        self._catalog = catalog
+        self._scan = scan
+        self._clock = clock
+
+    async def drain(
+        self,
+        *,
+        wait: bool,
+        timeout: float | None,  # noqa: ASYNC109 - nothing is cut off then: the report says what is left
+    ) -> AsyncGenerator[DrainProgress | DrainReport, None]:
+        """Yield progress every few seconds, the report last; without `wait` the report of this moment."""
+        await self._scan()
+        await self._catalog.make_due(now=self._clock())
+        deadline = None if timeout is None else asyncio.get_running_loop().time() + timeout
+        while wait and self._left().unprotected and not _is_over(deadline):
+            yield self._left()
+            await self._wait_news(deadline)
+        yield await self._report()
+
+    def _left(self) -> DrainProgress:
+        totals = self._catalog.totals
+        states = UNPROTECTED - {State.STUCK}
+        return DrainProgress(
+            unprotected=sum(totals.assets[state] for state in states),
+            unprotected_bytes=sum(totals.bytes[state] for state in states),
+            stuck=totals.assets[State.STUCK],
+        )
+
+    async def _wait_news(self, deadline: float | None) -> None:
+        now = asyncio.get_running_loop().time()
+        until = now + HEARTBEAT if deadline is None else min(deadline, now + HEARTBEAT)
+        try:
+            async with asyncio.timeout_at(until):
+                while self._left().unprotected:
+                    await self._catalog.wait_change(await self._catalog.newest_event())
+        except TimeoutError:
+            pass
+
+    async def _report(self) -> DrainReport:
+        left = self._left()
+        stuck = await self._catalog.in_states([State.STUCK], limit=STUCK_SHOWN)
+        return DrainReport(
+            done=left.unprotected == 0,
+            unprotected=left.unprotected,
+            unprotected_bytes=left.unprotected_bytes,
+            stuck=tuple(asset.path for asset in stuck),
+        )
+
+
+def _is_over(deadline: float | None) -> bool:
+    return deadline is not None and asyncio.get_running_loop().time() >= deadline

@@ -1,0 +1,134 @@
+"""Everything at a glance, and one asset in full: what it is, what would happen to it next, and why."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Final
+
+from index.lifecycle import UNPROTECTED, State
+from tiering.answers import BrakeState, ColdTier, Explanation, Queue, Status
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from index.asset import Asset, RelPath
+    from index.catalog import Catalog
+    from tiering.keeper import Keeper
+    from tiering.pacing import Pacer
+    from tiering.planner import Planner
+    from tiering.prober import Prober
+    from tiering.promoter import Promoter
+    from tiering.reconciler import Reconciler
+    from tiering.uploader import Uploader
+
+SAMPLE_SECONDS: Final = 1.0
+
+
+class Inspector:
+    """Answers from memory, but for what one asset needs from the index."""
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        *,
+        find: Callable[[RelPath], Awaitable[Asset]],
+        planner: Planner,
+        keeper: Keeper,
+        uploader: Uploader,
+        promoter: Promoter,
+        probe: Prober,
+        pacer: Pacer,
+        reconciler: Reconciler,
+        clock: Callable[[], float],
+    ) -> None:
+        self._catalog = catalog
+        self._find = find
+        self._planner = planner
+        self._keeper = keeper
+        self._uploader = uploader
+        self._promoter = promoter
+        self._probe = probe
+        self._pacer = pacer
+        self._reconciler = reconciler
+        self._clock = clock
+        self._unprotected_bytes = 0
+        self._oldest_unprotected: float | None = None
+
+    async def run(self) -> None:
+        """Keep the figures fresh that only the index can tell, for ever."""
+        while True:
+            await self.sample()
+            await asyncio.sleep(SAMPLE_SECONDS)
+
+    async def sample(self) -> None:
+        """Read the figures that only the index can tell."""
+        self._unprotected_bytes, self._oldest_unprotected = await self._catalog.unprotected()
+
+    def status(self) -> Status:
+        """Return everything at a glance."""
+        totals = self._catalog.totals
+        return Status(
+            assets=totals.assets,
+            bytes=totals.bytes,
+            queue=self._queue(),
+            disk=self._keeper.disk(),
+            store=self._store(),
+            brake=self._brake(),
+        )
+
+    def _queue(self) -> Queue:
+        since = self._oldest_unprotected
+        return Queue(
+            waiting=self._catalog.totals.assets[State.NEW],
+            uploading=self._uploader.under_way,
+            promoting=len(self._promoter),
+            oldest_unprotected_seconds=0.0 if since is None else max(0.0, self._clock() - since),
+            unprotected_bytes=self._unprotected_bytes,
+        )
+
+    def _store(self) -> ColdTier:
+        able = self._probe.capabilities
+        return ColdTier(
+            url=self._probe.url,
+            reachable=able is not None and self._pacer.is_reachable,
+            reason=self._pacer.reason or self._probe.reason,
+            capabilities={} if able is None else asdict(able),
+        )
+
+    def _brake(self) -> BrakeState:
+        brake = self._reconciler.brake
+        return BrakeState(engaged=brake.engaged, reason=brake.reason, since=brake.since, missing=brake.missing)
+
+    async def explain(self, path: RelPath) -> Explanation:
+        """Return what would happen to the asset next, and why."""
+        asset = await self._find(path)
+        now = self._clock()
+        coming, reasons = self._outlook(asset, now)
+        rank = await self._keeper.rank(asset) if asset.state is State.REPLICATED else None
+        return Explanation(asset=asset, rank=rank, next=coming, reasons=tuple(reasons))
+
+    def _outlook(self, asset: Asset, now: float) -> tuple[str, list[str]]:
+        if asset.state in UNPROTECTED:
+            return self._outlook_unprotected(asset, now)
+        match asset.state:
+            case State.REPLICATED:
+                stay = self._planner.reason_to_stay(asset, now=now) or self._keeper.reason_to_wait()
+                idle = f"it was last asked for {now - asset.last_access:.0f} s ago"
+                return ("stays", [stay, idle]) if stay else ("may be demoted", [idle, self._keeper.pressure()])
+            case State.COLD:
+                return "is promoted when it is asked for", ["its bytes are in the store"]
+            case State.DAMAGED:
+                failure = asset.failure.message if asset.failure else "its remote copy is missing or wrong"
+                return "waits for a person", [failure]
+            case _:
+                return f"is {asset.state}", []
+
+    def _outlook_unprotected(self, asset: Asset, now: float) -> tuple[str, list[str]]:
+        failure = asset.failure
+        if failure is None:
+            return "is uploaded", ["its content is not yet proven to be in the store"]
+        said = f"{failure.code}: {failure.message} (attempt {failure.attempts})"
+        if failure.retry_at is None:
+            return "waits for a person", [said, "`tierd retry` tries again"]
+        return f"is tried again in {max(0.0, failure.retry_at - now):.0f} s", [said]

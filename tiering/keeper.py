@@ -1,0 +1,181 @@
+"""The keeper: keeps the disk below its watermarks, and sends away what nobody has asked for in a long time."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Final
+
+from tiering.answers import Disk
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Sequence
+
+    from index.asset import Asset
+    from index.catalog import Catalog
+    from tiering.demoter import Demoter
+    from tiering.planner import Demotion, Planner
+    from tiering.policy import TierPolicy
+    from tiering.space import Space
+    from tiering.watermarks import Watermarks
+
+log = logging.getLogger(__name__)
+
+PAGE: Final = 1000
+AT_ONCE: Final = 16
+RANK_MOST: Final = 10_000
+"""How far down the order a rank is counted."""
+
+
+class Keeper:
+    """Looks every `interval` seconds, and whenever somebody needs room."""
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        demoter: Demoter,
+        planner: Planner,
+        *,
+        space: Space,
+        watermarks: Watermarks | None,
+        policy: TierPolicy,
+        may_demote: Callable[[], str | None],
+        interval: float,
+        clock: Callable[[], float],
+    ) -> None:
+        """`watermarks` is None where nothing may be concluded from the disk; `may_demote` says why not now, or None."""
+        self._catalog = catalog
+        self._demoter = demoter
+        self._planner = planner
+        self._space = space
+        self.watermarks = watermarks
+        self._policy = policy
+        self._may_demote = may_demote
+        self.interval = interval
+        self._clock = clock
+        self._bout = asyncio.Lock()
+        self._wake = asyncio.Event()
+        self.is_full = False
+        """Whether room was wanted last time and could not be made."""
+
+    def wake(self) -> None:
+        """Look now."""
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Keep the disk below its marks, for ever."""
+        while True:
+            self._wake.clear()
+            await self.tend()
+            try:
+                async with asyncio.timeout(self.interval):
+                    await self._wake.wait()
+            except TimeoutError:
+                pass
+
+    def reason_to_wait(self) -> str | None:
+        """Return why nothing leaves the disk at present; None where something may."""
+        return self._may_demote()
+
+    def pressure(self) -> str:
+        """Return how full the disk is against its marks, in words."""
+        if self.watermarks is None:
+            return "watermarks are off: the store lies on the same file system"
+        used = self._space.usage().ratio
+        return f"the disk is {used:.1%} full, demotion begins above {self.watermarks.high:.0%}"
+
+    def disk(self) -> Disk:
+        """Return the disk as it is now."""
+        usage = self._space.usage()
+        disk = self._space.file_system()
+        marks = self.watermarks
+        return Disk(
+            total=disk.total,
+            free=disk.available,
+            used=usage.used,
+            limit=usage.capacity,
+            high=marks.high if marks else 1.0,
+            low=marks.low if marks else 1.0,
+            full=self.is_full,
+        )
+
+    async def rank(self, asset: Asset) -> int | None:
+        """Return how many assets go before this one, by the policy's order; None far down it."""
+        before = 0
+        async for page in self._coldest_first():
+            for each in page:
+                if each.id == asset.id:
+                    return before
+                before += 1
+            if before >= RANK_MOST:
+                return None
+        return None
+
+    async def tend(self) -> int:
+        """Demote what the watermarks and the age rule say; return the bytes that became free."""
+        async with self._bout:
+            if self._may_demote() is not None:
+                return 0
+            excess = self.watermarks.excess(self._space.usage()) if self.watermarks is not None else 0
+            return await self._carry_out(excess, "watermark")
+
+    async def make_room(self, size: int) -> None:
+        """Free what a promotion of `size` bytes needs, as far as that can be done now."""
+        async with self._bout:
+            if self._space.is_free(size) or self._may_demote() is not None:
+                return
+            usage = self._space.usage()
+            needed = max(usage.used + size - usage.capacity, size)
+            await self._carry_out(needed, "space")
+            self.is_full = not self._space.is_free(size)
+
+    async def plan(self) -> list[Demotion]:
+        """Return what `tend` would demote now."""
+        excess = self.watermarks.excess(self._space.usage()) if self.watermarks is not None else 0
+        plan = []
+        async for page in self._coldest_first():
+            steps = self._planner.plan(page, excess=excess, reason="watermark", now=self._clock())
+            excess -= sum(step.asset.disk_bytes for step in steps)
+            plan += steps
+            if self._is_over(page, excess):
+                break
+        return plan
+
+    async def _carry_out(self, excess: int, reason: str) -> int:
+        """Demote page by page, counting what really became free: what is spared must be made up for by others."""
+        freed = 0
+        async for page in self._coldest_first():
+            steps = self._planner.plan(page, excess=excess - freed, reason=reason, now=self._clock())
+            freed += await self._demote_all(steps)
+            if self._is_over(page, excess - freed):
+                break
+        if freed:
+            log.info("demoted bytes=%d reason=%s", freed, reason)
+        return freed
+
+    async def _demote_all(self, steps: Sequence[Demotion]) -> int:
+        todo = iter(steps)
+        freed = 0
+
+        async def work() -> None:
+            nonlocal freed
+            for step in todo:
+                outcome = await self._demoter.demote(step.asset, reason=step.reason)
+                freed += step.asset.disk_bytes if outcome.done else 0
+
+        async with asyncio.TaskGroup() as group:
+            for _ in range(min(AT_ONCE, len(steps))):
+                group.create_task(work(), name="demote")
+        return freed
+
+    async def _coldest_first(self) -> AsyncIterator[list[Asset]]:
+        cursor = None
+        while True:
+            page, cursor = await self._catalog.candidates(order=self._policy.order, limit=PAGE, after=cursor)
+            if not page:
+                return
+            yield page
+
+    def _is_over(self, page: Sequence[Asset], excess: int) -> bool:
+        """Nothing more to free, and the rest of the order is younger still."""
+        return excess <= 0 and not self._planner.is_old(page[-1], now=self._clock())

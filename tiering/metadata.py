@@ -1,0 +1,97 @@
+"""What travels with an object, so that the index can be rebuilt from the bucket alone."""
+
+from __future__ import annotations
+
+import base64
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+from urllib.parse import quote_from_bytes, unquote_to_bytes
+
+from index.asset import AssetId, RelPath, is_asset_path, path_from_bytes, path_to_bytes
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+PATH_BYTES: Final = 1700
+"""S3 takes 2 KiB of user metadata in all; this is what the other entries leave for the path."""
+
+_BASE64: Final = "base64:"
+_ID: Final = re.compile(r"[0-9a-f]{32}")
+_SHA256: Final = re.compile(r"[0-9a-f]{64}")
+_INT64: Final = 2**63
+
+
+@dataclass(frozen=True, slots=True)
+class Passport:
+    """What an object says about the asset that it is a copy of. `mode` is the permission bits."""
+
+    id: AssetId
+    generation: int
+    path: RelPath
+    sha256: str
+    mtime_ns: int
+    mode: int
+
+    def to_metadata(self) -> dict[str, str]:
+        """Return the ASCII entries that travel with the object. Raise ValueError where the path is too long."""
+        return {
+            "tierd-id": self.id,
+            "tierd-generation": str(self.generation),
+            "tierd-path": encode_path(self.path),
+            "tierd-sha256": self.sha256,
+            "tierd-mtime-ns": str(self.mtime_ns),
+            "tierd-mode": f"{self.mode:o}",
+        }
+
+    @classmethod
+    def from_metadata(cls, metadata: Mapping[str, str]) -> Passport | None:
+        """Read the entries back; None where the object is not one of ours, or they are not whole.
+
+        Anybody can write metadata: what comes out names a file beneath the root, and fits into the index.
+        """
+        try:
+            return cls(
+                id=AssetId(_matching(_ID, metadata["tierd-id"])),
+                generation=_within(int(metadata["tierd-generation"]), 0, _INT64),
+                path=decode_path(metadata["tierd-path"]),
+                sha256=_matching(_SHA256, metadata["tierd-sha256"]),
+                mtime_ns=_within(int(metadata["tierd-mtime-ns"]), -_INT64, _INT64),
+                mode=_within(int(metadata["tierd-mode"], 8), 0, 0o10000),
+            )
+        except (KeyError, ValueError):
+            return None
+
+
+def encode_path(path: RelPath) -> str:
+    """Return the path in ASCII: percent-encoded where that reads well, base64 where it would only be long."""
+    raw = path_to_bytes(path)
+    text = quote_from_bytes(raw, safe="/!$&'()+,-.=@_~")
+    if len(text) > len(raw) * 3 // 2:
+        text = _BASE64 + base64.urlsafe_b64encode(raw).decode()
+    if len(text) > PATH_BYTES:
+        raise ValueError(f"the path takes {len(text)} bytes of object metadata, {PATH_BYTES} are left for it")
+    return text
+
+
+def decode_path(text: str) -> RelPath:
+    """Undo encode_path. Raise ValueError where the text is not one."""
+    if text.startswith(_BASE64):
+        path = path_from_bytes(base64.b64decode(text[len(_BASE64) :], altchars=b"-_", validate=True))
+    else:
+        path = path_from_bytes(unquote_to_bytes(text))
+    if not is_asset_path(path):
+        raise ValueError(f"{text!a} is not a path relative to the cache root")
+    return path
+
+
+def _matching(pattern: re.Pattern[str], text: str) -> str:
+    if pattern.fullmatch(text) is None:
+        raise ValueError(f"{text!a} is not of the form {pattern.pattern}")
+    return text
+
+
+def _within(number: int, least: int, above: int) -> int:
+    if not least <= number < above:
+        raise ValueError(f"{number} is out of range")
+    return number

@@ -1,0 +1,52 @@
+"""Keeps asking what the store can be trusted with until it has shown it; nothing is uploaded before."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING
+
+from tiering.probe import probe
+from tiering.store import StoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tiering.pacing import Pacer
+    from tiering.probe import Capabilities
+    from tiering.store import Store
+
+log = logging.getLogger(__name__)
+
+
+class Prober:
+    """Holds what the store can do, once it is known."""
+
+    def __init__(self, store: Store, *, pacer: Pacer, clock: Callable[[], float], ready: Callable[[], None]) -> None:
+        """`ready` is told when the answer is there."""
+        self._store = store
+        self._pacer = pacer
+        self._clock = clock
+        self._ready = ready
+        self.capabilities: Capabilities | None = None
+        self.reason = "the store was not reached yet"
+
+    @property
+    def url(self) -> str:
+        """Where the store is."""
+        return self._store.url
+
+    async def run(self) -> None:
+        """Ask until there is an answer."""
+        while self.capabilities is None:
+            try:
+                self.capabilities = await probe(self._store)
+            except StoreError as error:
+                self._pacer.failed(str(error))
+                self.reason = f"{error}; {error.hint}" if error.hint else str(error)
+                log.warning("the store cannot be used yet: %s", self.reason)
+                await asyncio.sleep(max(0.1, self._pacer.resume_at - self._clock()))
+        self._pacer.succeeded()
+        self.reason = ""
+        log.info("store probed: %s %s", self.url, self.capabilities)
+        self._ready()

@@ -1,0 +1,176 @@
+"""Bringing one asset back: whole, proven, durable, and never over a file that its owner wrote meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING
+
+from index.asset import printable
+from index.changes import Change
+from index.lifecycle import Event
+from tiering.arrival import Arrival, Stream
+from tiering.landing import ContentError, Landing
+from tiering.outcome import DamagedError, NoSpaceError
+from tiering.store import CorruptError, NotFoundError, PreconditionError, StoreError
+from tiering.tree import ExistsError, FileError
+from tiering.tree import NoSpaceError as DiskFullError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from index.asset import Asset, AssetId, Proof, Sighting
+    from index.catalog import Catalog
+    from tiering.observer import Observer
+    from tiering.space import Space
+    from tiering.store import Store
+    from tiering.tree import Tree
+
+log = logging.getLogger(__name__)
+
+
+class Promoter:
+    """Promotes at most `concurrency` assets at once, each once however many ask for it.
+
+    The work belongs to `group`, not to whoever asked first: callers come and go.
+    """
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        tree: Tree,
+        store: Store,
+        *,
+        group: asyncio.TaskGroup,
+        space: Space,
+        make_room: Callable[[int], Awaitable[None]],
+        observer: Observer,
+        clock: Callable[[], float],
+        concurrency: int,
+    ) -> None:
+        self._catalog = catalog
+        self._tree = tree
+        self._store = store
+        self._group = group
+        self._space = space
+        self._make_room = make_room
+        self._observer = observer
+        self._clock = clock
+        self._slots = asyncio.Semaphore(concurrency)
+        self._arrivals: dict[AssetId, Arrival] = {}
+
+    def __repr__(self) -> str:
+        return f"<Promoter {len(self._arrivals)} under way>"
+
+    def __len__(self) -> int:
+        return len(self._arrivals)
+
+    def begin(self, asset: Asset) -> Arrival:
+        """Begin to promote a cold asset, or join who has begun."""
+        arrival = self._arrivals.get(asset.id)
+        if arrival is None:
+            arrival = self._arrivals[asset.id] = Arrival(asset)
+            self._group.create_task(self._fly(arrival), name=f"promote {asset.id}")
+        return arrival
+
+    async def _fly(self, arrival: Arrival) -> None:
+        started = self._clock()
+        try:
+            async with self._slots:
+                asset, result = await self._promote(arrival)
+        except (StoreError, FileError, NoSpaceError, DamagedError) as error:
+            log.warning("promotion failed: %s (%s)", printable(arrival.asset.path), error)
+            self._observer.promoted(arrival.asset, _word_for(error), self._clock() - started)
+            arrival.fail(error)
+        except BaseException as error:
+            arrival.fail(error)
+            raise
+        else:
+            self._observer.promoted(asset, result, self._clock() - started)
+            arrival.finish(asset)
+        finally:
+            del self._arrivals[arrival.asset.id]
+
+    async def _promote(self, arrival: Arrival) -> tuple[Asset, str]:
+        proof = _proof_of(arrival.asset)
+        await self._make_room(proof.size)
+        if not self._space.is_free(proof.size):
+            raise NoSpaceError(
+                f"{printable(arrival.asset.path)} needs {proof.size} bytes of disk, and no more could be freed",
+                hint="unpin or release assets, raise [cache] size_limit, or add disk",
+            )
+        with self._space.reserve(proof.size):
+            asset = await self._catalog.apply(Change.about(arrival.asset, Event.WANTED))
+            return await self._restore(arrival, asset, proof)
+
+    async def _restore(self, arrival: Arrival, asset: Asset, proof: Proof) -> tuple[Asset, str]:
+        try:
+            sighting = await self._fetch(arrival, asset, proof)
+        except ExistsError:
+            theirs = await asyncio.to_thread(self._tree.sight, asset.path)
+            change = Change.about(asset, Event.CHANGED, sighting=theirs, due_at=self._clock())
+            return await self._catalog.apply(change), "overtaken"
+        except (NotFoundError, PreconditionError, CorruptError, ContentError) as error:
+            await self._catalog.apply(Change.about(asset, Event.MISMATCHED, reason=str(error)))
+            self._observer.mismatched(asset)
+            raise DamagedError(
+                f"{printable(asset.path)}: its remote copy {proof.key} is missing or wrong ({error})",
+                hint="restore the object in the store, then `tierd retry`; or write the file anew",
+            ) from error
+        except DiskFullError as error:
+            await self._catalog.apply(Change.about(asset, Event.DEFERRED, reason=str(error)))
+            raise NoSpaceError(str(error), hint="free space on the cache root's file system") from error
+        except (StoreError, FileError) as error:
+            await self._catalog.apply(Change.about(asset, Event.DEFERRED, reason=str(error)))
+            raise
+        return await self._catalog.apply(Change.about(asset, Event.RESTORED, sighting=sighting)), "restored"
+
+    async def _fetch(self, arrival: Arrival, asset: Asset, proof: Proof) -> Sighting:
+        """Download, twice if the first body is wrong: a broken wire is not a broken object."""
+        try:
+            return await self._download(arrival, asset, proof)
+        except (CorruptError, ContentError) as error:
+            log.warning("downloaded again: %s (%s)", printable(asset.path), error)
+            return await self._download(arrival, asset, proof)
+
+    async def _download(self, arrival: Arrival, asset: Asset, proof: Proof) -> Sighting:
+        landing = await asyncio.to_thread(Landing, self._tree, asset.path, proof.size)
+        stream = Stream(landing)
+        arrival.begin(stream)
+        try:
+            await self._receive(landing, stream, proof)
+            sighting = await asyncio.to_thread(
+                landing.land, mode=proof.mode, mtime_ns=proof.mtime_ns, sha256=proof.sha256
+            )
+        except Exception as error:
+            stream.break_off(error)
+            raise
+        else:
+            stream.prove()
+        finally:
+            stream.end()
+        return sighting
+
+    async def _receive(self, landing: Landing, stream: Stream, proof: Proof) -> None:
+        async with self._store.get(proof.key, etag=proof.etag) as download:
+            if download.info.size != proof.size:
+                raise CorruptError(f"{proof.key} has {download.info.size} bytes, not {proof.size}", key=proof.key)
+            async for chunk in download.chunks():
+                await asyncio.to_thread(landing.write, chunk)
+                stream.advance()
+
+
+def _proof_of(asset: Asset) -> Proof:
+    if asset.proof is None:
+        raise DamagedError(f"{printable(asset.path)} is {asset.state}, but no remote copy of it is known")
+    return asset.proof
+
+
+def _word_for(error: Exception) -> str:
+    match error:
+        case NoSpaceError():
+            return "no-space"
+        case DamagedError():
+            return "damaged"
+        case _:
+            return "deferred"

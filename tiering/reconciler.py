@@ -1,0 +1,163 @@
+"""Keeps the index true to the disk: hints make it quick, full scans make it right.
+
+A hint only says where to look, and some never come. So the whole tree is looked at when tierd starts, whenever a watch
+begins, and again and again at a bounded cost; what a hint missed is found then at the latest.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import aclosing, suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from tiering.brake import RELEASED
+from tiering.intake import Intake
+from tiering.reconcile import compare
+from tiering.revisits import Revisits
+from tiering.survey import survey
+from tiering.tree import MissingError
+from tiering.watch import hints
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from index.asset import Asset, RelPath
+    from index.catalog import Catalog
+    from tiering.brake import Brake
+    from tiering.observer import Observer
+    from tiering.tree import Tree
+
+MOST_ODDITIES: Final = 1_000
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rhythm:
+    """How often the whole tree is looked at, in seconds: `share` times as long as it took, within the bounds.
+
+    `first` is how long the first scan waits for the watch, so that it need not be made again when that begins; `again`
+    is when a new directory is looked at a second time, for what was put into it before it was watched.
+    """
+
+    first: float = 0.5
+    shortest: float = 15.0
+    longest: float = 3600.0
+    share: float = 20.0
+    again: float = 2.0
+
+
+class Reconciler:
+    """Looks at the disk and tells the catalog. `settle` is for files of which no file lease can be had, in seconds."""
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        tree: Tree,
+        *,
+        root_id: str,
+        observer: Observer,
+        clock: Callable[[], float],
+        settle: float,
+        rhythm: Rhythm = Rhythm(),
+    ) -> None:
+        self.brake: Brake = RELEASED
+        self.scanned = asyncio.Event()
+        """Set once the whole tree was looked at."""
+        self.oddities: Mapping[RelPath, str] = {}
+        """What the last full scan could not look at, and why; at most MOST_ODDITIES of them."""
+        self._catalog = catalog
+        self._tree = tree
+        self._root_id = root_id
+        self._observer = observer
+        self._clock = clock
+        self._rhythm = rhythm
+        self._revisits = Revisits()
+        self._intake = Intake(
+            catalog, tree, root_id=root_id, settle=settle, clock=clock, revisits=self._revisits
+        )
+        self._wanted = asyncio.Event()
+        self._begun = 0
+        self._ended = 0
+        self._turn = asyncio.Condition()
+        self._is_releasing = False
+        self._dropped_since_scan = 0
+
+    def __repr__(self) -> str:
+        return f"<Reconciler {self._ended} scans, brake {'on' if self.brake.engaged else 'off'}, {self._revisits!r}>"
+
+    async def run(self) -> None:
+        """Keep the index true, for ever."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._follow_hints(), name="reconciler: hints")
+            group.create_task(self._look_again(), name="reconciler: revisits")
+            group.create_task(self._scan_repeatedly(), name="reconciler: scans")
+
+    async def reconcile_now(self) -> None:
+        """Return once the whole tree was looked at, beginning after this call."""
+        awaited = self._begun + 1
+        self._wanted.set()
+        async with self._turn:
+            await self._turn.wait_for(lambda: self._ended >= awaited)
+
+    def release(self) -> None:
+        """Take the word of a person that what is missing is meant to be: the next full scan believes it."""
+        self._is_releasing = True
+        self._wanted.set()
+
+    async def take_in(self, path: RelPath) -> Asset:
+        """Take in a file that somebody asks for, and return its asset. Raise FileError as Tree.sight does."""
+        if self._tree.is_ignored(path):
+            raise MissingError(path, "has a name that is ignored")
+        sighting = await asyncio.to_thread(self._tree.sight, path)
+        findings = compare([sighting], await self._catalog.below(path), now=self._clock())
+        await self._intake.take(findings, patient=False)
+        return await self._catalog.find(path)
+
+    async def look(self, paths: Iterable[RelPath]) -> list[RelPath]:
+        """Look at these paths, and beneath those that are directories; return the directories."""
+        paths = [path for path in paths if not self._tree.is_ignored(path)]
+        found = await asyncio.to_thread(survey, self._tree, paths)
+        small = [path for path in paths if path not in found.too_large]
+        rows = [row for path in small for row in await self._catalog.below(path)]
+        findings = compare(found.sightings.values(), rows, found.oddities, now=self._clock())
+        taken = await self._intake.take(findings, patient=True)
+        await self._drop_few([row for row in findings.missing if row.id not in taken.moved])
+        if found.too_large:
+            self._wanted.set()
+        return found.directories
+
+    async def _follow_hints(self) -> None:
+        async with aclosing(hints(self._tree, observer=self._observer)) as batches:
+            async for paths in batches:
+                if "" in paths:
+                    self._wanted.set()
+                    continue
+                for directory in await self.look(paths):
+                    self._revisits.appoint(directory, at=_now() + self._rhythm.again)
+
+    async def _look_again(self) -> None:
+        while True:
+            if paths := self._revisits.due(_now()):
+                await self.look(paths)
+                self._revisits.close(paths)
+            await self._revisits.wait_due()
+
+    async def _scan_repeatedly(self) -> None:
+        await self._wait_wanted(self._rhythm.first)
+        while True:
+            self._wanted.clear()
+            began = _now()
+            await self._scan()
+            took = _now() - began
+            # However many ask for one: half of the time is left for other work.
+            await asyncio.sleep(min(took, self._rhythm.longest))
+            pause = max(self._rhythm.share * took, self._rhythm.shortest)
+            await self._wait_wanted(min(pause, self._rhythm.longest))
+
+    async def _wait_wanted(self, longest: float) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(longest):
+                await self._wanted.wait()

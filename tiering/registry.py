@@ -1,0 +1,128 @@
+"""What people say about an asset: register it, describe it, remove it from both tiers."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from index.asset import printable
+from index.changes import Change
+from index.lifecycle import HOT, IN_FLIGHT, Event
+from tiering.outcome import ConflictError, IgnoredError
+from tiering.store import NotFoundError, PreconditionError, StoreError
+from tiering.trash import discard, move_to_trash
+from tiering.tree import FileError, MissingError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+
+    from index.asset import Asset, AssetId, RelPath
+    from index.catalog import Catalog
+    from tiering.store import Store
+    from tiering.tree import Tree
+
+log = logging.getLogger(__name__)
+
+
+class Registry:
+    """Changes what is known of an asset, and ends assets."""
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        tree: Tree,
+        store: Store,
+        *,
+        find: Callable[[RelPath], Awaitable[Asset]],
+        recall: Callable[[AssetId], Awaitable[None]],
+    ) -> None:
+        """`recall` waits until no demotion of the asset is under way."""
+        self._catalog = catalog
+        self._tree = tree
+        self._store = store
+        self._find = find
+        self._recall = recall
+        self._to_purge = asyncio.Event()
+
+    async def register(
+        self, path: RelPath, *, type: str | None, fields: Mapping[str, str] | None, tags: Mapping[str, str] | None
+    ) -> Asset:
+        """Take a file in at once, and set what is given. Raise IgnoredError for a name that is no asset's."""
+        if self._tree.is_ignored(path):
+            raise IgnoredError(f"{printable(path)} has a name that [cache] ignore leaves out", hint="rename the file")
+        asset = await self._find(path)
+        return await self.describe(
+            path,
+            type=asset.type if type is None else type,
+            fields=asset.fields if fields is None else fields,
+            tags=asset.tags if tags is None else tags,
+        )
+
+    async def describe(
+        self, path: RelPath, *, type: str | None, fields: Mapping[str, str], tags: Mapping[str, str]
+    ) -> Asset:
+        """Set type, fields and tags to exactly this."""
+        asset = await self._find(path)
+        return await self._catalog.describe(asset.id, type=type, fields=fields, tags=tags)
+
+    async def remove(self, path: RelPath) -> Asset:
+        """Remove an asset from both tiers. Raise ConflictError where somebody uses or moves it.
+
+        The local copy is out of reach before the tombstone is committed, so that no scan can find it again; the remote
+        one is removed after that, by whichever run of the daemon gets to it.
+        """
+        asset = await self._find(path)
+        await self._recall(asset.id)
+        asset = await self._catalog.get(asset.id)
+        if asset.state in IN_FLIGHT:
+            raise ConflictError(f"{printable(path)} is {asset.state}", hint="try again in a moment")
+        if asset.state in HOT:
+            await self._take_away(asset)
+        asset = await self._catalog.apply(Change.about(asset, Event.REMOVED, purge=asset.proof is not None))
+        await asyncio.to_thread(discard, self._tree, asset.id)
+        self._to_purge.set()
+        return asset
+
+    async def _take_away(self, asset: Asset) -> None:
+        try:
+            seen = await asyncio.to_thread(self._tree.sight, asset.path)
+            # A new mode or name is no new content, and needs no proof here: what goes is what a person named.
+            await asyncio.to_thread(move_to_trash, self._tree, replace(asset, ctime_ns=seen.ctime_ns))
+        except MissingError:
+            return
+        except FileError as error:
+            raise ConflictError(
+                str(error), hint="close the file, or let the daemon see its change, and try again"
+            ) from error
+
+    async def run(self) -> None:
+        """Remove the remote copies of tombstones, for ever; also those that an earlier run left."""
+        while True:
+            self._to_purge.clear()
+            retry = await self._purge_all()
+            try:
+                async with asyncio.timeout(retry):
+                    await self._to_purge.wait()
+            except TimeoutError:
+                pass
+
+    async def _purge_all(self) -> float | None:
+        """Return when to try again, in seconds; None where nothing is left to do."""
+        for asset in await self._catalog.to_purge(limit=1000):
+            try:
+                await self._purge(asset)
+            except StoreError as error:
+                log.warning("remote copy not removed yet: %s (%s)", printable(asset.path), error)
+                return 30.0
+        return None
+
+    async def _purge(self, asset: Asset) -> None:
+        """Remove exactly the object that was proven: another one at its key is somebody's."""
+        if asset.proof is not None:
+            try:
+                await self._store.delete(asset.proof.key, etag=asset.proof.etag)
+            except (NotFoundError, PreconditionError) as error:
+                log.info("remote copy left alone: %s (%s)", printable(asset.path), error)
+        await self._catalog.purged(asset.id)

@@ -1,0 +1,254 @@
+"""How an asset's bytes get into the store, and what proves that they are right there.
+
+Four ways, the cheapest first: the store has them already (adopt), it has them at another key (copy), one request (put),
+or parts (multipart). None overwrites an object that tierd does not know: the first write is create-only, a later one
+replaces exactly the object that it knows.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from index.asset import Proof, ProofMethod
+from tiering.metadata import Passport
+from tiering.multipart import fitting_part_size
+from tiering.store import Absent, Attributes, CorruptError, NotFoundError, PreconditionError, RefusedError, Unchanged
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    from index.asset import Asset
+    from tiering.keys import Layout
+    from tiering.multipart import Multipart
+    from tiering.pacing import Bandwidth, ByteBudget
+    from tiering.probe import Capabilities
+    from tiering.source import Digests, Source
+    from tiering.store import Condition, ObjectInfo, Store
+
+CONFLICTS_MOST: Final = 3
+"""How often an object may turn out to be another one than expected before the asset waits for a person."""
+
+
+class ConflictError(RefusedError):
+    """Somebody else's object is at the key."""
+
+    code = "conflict"
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """From how many bytes on a file goes in parts, and how large a part is."""
+
+    multipart_above: int
+    part_size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A proven remote copy: `result` is `sent`, `adopted` or `copied`."""
+
+    proof: Proof
+    result: str
+    sent_bytes: int
+    content_type: str
+
+
+@dataclass(frozen=True, slots=True)
+class Parcel:
+    """One content on its way to one key: `body` is None where it goes in parts."""
+
+    source: Source
+    key: str
+    digests: Digests
+    attributes: Attributes
+    body: bytes | None
+
+    @property
+    def asset(self) -> Asset:
+        """The asset whose content it is."""
+        return self.source.asset
+
+
+class Sender:
+    """Brings one asset's content to the store and returns the proof."""
+
+    def __init__(
+        self,
+        store: Store,
+        layout: Layout,
+        multipart: Multipart,
+        *,
+        sizes: Sizes,
+        budget: ByteBudget,
+        bandwidth: Bandwidth,
+        clock: Callable[[], float],
+    ) -> None:
+        self._store = store
+        self._layout = layout
+        self._multipart = multipart
+        self._sizes = sizes
+        self._budget = budget
+        self._bandwidth = bandwidth
+        self._clock = clock
+
+    async def send(self, source: Source, able: Capabilities) -> Sent:
+        """Make sure that the store holds the content, and prove it.
+
+        Raise AlteredError or NotYetError where the file is not what was claimed, and what the store raises:
+        ConflictError where somebody else's object is in the way.
+        """
+        async with self._parcel(source) as parcel:
+            info, result, sent_bytes = await self._deliver(parcel, able)
+            await asyncio.to_thread(source.confirm)
+            method = ProofMethod.COPIED if result == "copied" else await self._prove(parcel, info, able, result)
+        return Sent(self._proof(parcel, info, method), result, sent_bytes, parcel.digests.content_type)
+
+    @asynccontextmanager
+    async def _parcel(self, source: Source) -> AsyncIterator[Parcel]:
+        """Hold the content of a small file in memory, within the budget; of a large one only the digests."""
+        size = source.sighting.fingerprint.size
+        if size > self._sizes.multipart_above:
+            digests = await asyncio.to_thread(source.hash_parts, fitting_part_size(size, self._sizes.part_size))
+            yield self._address(source, digests, None)
+            return
+        async with self._budget.take(size):
+            body, digests = await asyncio.to_thread(source.read)
+            yield self._address(source, digests, body)
+
+    def _address(self, source: Source, digests: Digests, body: bytes | None) -> Parcel:
+        asset = source.asset
+        sighting = source.sighting
+        passport = Passport(
+            asset.id, asset.generation, asset.path, digests.sha256, sighting.fingerprint.mtime_ns, sighting.mode
+        )
+        try:
+            attributes = Attributes(digests.content_type, passport.to_metadata())
+        except ValueError as error:
+            raise RefusedError(str(error), hint="shorten the names of the file or of its directories") from error
+        return Parcel(source, self._layout.key_for(asset.path), digests, attributes, body)
+
+    async def _deliver(self, parcel: Parcel, able: Capabilities) -> tuple[ObjectInfo, str, int]:
+        proof = parcel.asset.proof
+        if proof is not None and proof.sha256 == parcel.digests.sha256:
+            found = await self._reuse(parcel, proof)
+            if found is not None:
+                return found
+        condition = _first_condition(parcel)
+        for _ in range(CONFLICTS_MOST):
+            try:
+                return await self._write(parcel, condition, able)
+            except PreconditionError:
+                there = await self._look(parcel.key)
+                if there is not None and _holds(there, parcel.digests):
+                    return there, "adopted", 0
+                condition = _next_condition(parcel, there)
+        raise ConflictError(f"the object {parcel.key} keeps changing while it is written", key=parcel.key)
+
+    async def _reuse(self, parcel: Parcel, proof: Proof) -> tuple[ObjectInfo, str, int] | None:
+        """Use the proven copy of the same content: where it is, or copied to the asset's present key."""
+        if proof.key == parcel.key:
+            there = await self._look(parcel.key)
+            return (there, "adopted", 0) if there is not None and there.etag == proof.etag else None
+        if await self._look(parcel.key) is not None:
+            return None
+        try:
+            info = await self._store.copy(proof.key, parcel.key, parcel.attributes, etag=proof.etag)
+        except (NotFoundError, PreconditionError):
+            return None
+        # Another ETag than the proven one is another way to count, or other bytes: then it must prove itself.
+        return info, "copied" if (info.etag, info.size) == (proof.etag, proof.size) else "adopted", 0
+
+    async def _write(self, parcel: Parcel, condition: Condition, able: Capabilities) -> tuple[ObjectInfo, str, int]:
+        if parcel.body is None or not able.create_only:
+            await self._check_first(parcel, condition)
+        if parcel.body is None:
+            info, sent = await self._multipart.send(
+                parcel.source, parcel.key, parcel.digests, parcel.attributes, condition
+            )
+            return info, "sent", sent
+        await self._bandwidth.take(len(parcel.body))
+        info = await self._store.put(parcel.key, parcel.body, parcel.attributes, condition)
+        return info, "sent", len(parcel.body)
+
+    async def _check_first(self, parcel: Parcel, condition: Condition) -> None:
+        """Look before a long upload, and wherever the store would not look for us."""
+        there = await self._look(parcel.key)
+        expected = condition.etag if isinstance(condition, Unchanged) else None
+        if (there.etag if there is not None else None) != expected:
+            raise PreconditionError(f"{parcel.key} is not what was expected", key=parcel.key)
+
+    async def _look(self, key: str) -> ObjectInfo | None:
+        try:
+            return await self._store.head(key)
+        except NotFoundError:
+            return None
+
+    async def _prove(self, parcel: Parcel, info: ObjectInfo, able: Capabilities, result: str) -> ProofMethod:
+        digests = parcel.digests
+        if info.size != digests.size:
+            raise CorruptError(f"{parcel.key} has {info.size} bytes in the store, not {digests.size}", key=parcel.key)
+        if able.etag_is_md5 and info.etag == digests.etag:
+            return ProofMethod.PART_MD5 if digests.multipart else ProofMethod.ETAG_MD5
+        if digests.multipart and able.checks_md5 and result == "sent":
+            return ProofMethod.PART_MD5
+        await self._read_back(info, digests)
+        return ProofMethod.READ_BACK
+
+    async def _read_back(self, info: ObjectInfo, digests: Digests) -> None:
+        sha256 = hashlib.sha256()
+        async with self._store.get(info.key, etag=info.etag) as download:
+            async for chunk in download.chunks():
+                await asyncio.to_thread(sha256.update, chunk)
+        if sha256.hexdigest() != digests.sha256:
+            raise CorruptError(f"{info.key} was read back and is not what was sent", key=info.key)
+
+    def _proof(self, parcel: Parcel, info: ObjectInfo, method: ProofMethod) -> Proof:
+        sighting = parcel.source.sighting
+        return Proof(
+            key=parcel.key,
+            etag=info.etag,
+            size=info.size,
+            sha256=parcel.digests.sha256,
+            generation=parcel.asset.generation,
+            mtime_ns=sighting.fingerprint.mtime_ns,
+            mode=sighting.mode,
+            method=method,
+            at=self._clock(),
+        )
+
+
+def _first_condition(parcel: Parcel) -> Condition:
+    """Create only, unless a copy of ours is known to be at this very key."""
+    proof = parcel.asset.proof
+    return Unchanged(proof.etag) if proof is not None and proof.key == parcel.key else Absent()
+
+
+def _next_condition(parcel: Parcel, there: ObjectInfo | None) -> Condition:
+    """Say what may be replaced, now that another object was found than expected.
+
+    1. Nothing is there any more: create it.
+    2. An object of this very asset, older, or torn by a change in mid-upload: replace it.
+    3. A person said that it may be overwritten: replace it.
+    4. Anything else is somebody's, and stays.
+    """
+    if there is None:
+        return Absent()
+    passport = Passport.from_metadata(there.metadata or {})
+    ours = passport is not None and passport.id == parcel.asset.id and passport.generation <= parcel.asset.generation
+    if ours or parcel.asset.overwrite:
+        return Unchanged(there.etag)
+    raise ConflictError(
+        f"another object is at the key {parcel.key}",
+        key=parcel.key,
+        hint="look at it; `tierd retry --overwrite` replaces it, renaming the local file avoids it",
+    )
+
+
+def _holds(there: ObjectInfo, digests: Digests) -> bool:
+    """Whether the object seems to hold this content already; it is proven like any other afterwards."""
+    claimed = (there.metadata or {}).get("tierd-sha256")
+    return there.size == digests.size and (there.etag == digests.etag or claimed == digests.sha256)

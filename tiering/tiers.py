@@ -1,0 +1,204 @@
+"""What applications ask of the two tiers, one asset at a time: find it, open it, read it, describe it, remove it.
+
+A path on disk that the index does not know is taken in and served. "Unknown" is said only where there is neither a
+file nor a cold asset, and never while the index is still learning what the store has.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from typing import TYPE_CHECKING, Final
+
+from index.asset import printable
+from index.errors import UnknownAssetError
+from index.lifecycle import HOT, State
+from tiering.answers import ColdContent, HotContent, Opened, Peek
+from tiering.entity import asset_tag, entity_tag
+from tiering.outcome import ConflictError, DamagedError
+from tiering.store import UnavailableError
+from tiering.tree import BusyError, MissingError
+
+if TYPE_CHECKING:
+    from index.asset import Asset, RelPath, Sighting
+    from index.catalog import Catalog
+    from tiering.accesses import Accesses
+    from tiering.answers import Content
+    from tiering.demoter import Demoter
+    from tiering.discovery import Discovery
+    from tiering.leases import Lease, Leases
+    from tiering.promoter import Promoter
+    from tiering.reconciler import Reconciler
+    from tiering.tree import Tree
+
+MOVES_MOST: Final = 8
+"""How often an asset may move between a look and the act that follows, before its reader is told to come again."""
+
+
+class Tiers:
+    """The two tiers as one."""
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        tree: Tree,
+        *,
+        reconciler: Reconciler,
+        discovery: Discovery,
+        promoter: Promoter,
+        demoter: Demoter,
+        leases: Leases,
+        accesses: Accesses,
+    ) -> None:
+        self._catalog = catalog
+        self._tree = tree
+        self._reconciler = reconciler
+        self._discovery = discovery
+        self._promoter = promoter
+        self._demoter = demoter
+        self._leases = leases
+        self._accesses = accesses
+
+    async def find(self, path: RelPath) -> Asset:
+        """Return the asset at this path, taking in a file that the index does not know.
+
+        Raise UnknownAssetError where there is neither file nor cold asset, UnavailableError while that is not known.
+        """
+        try:
+            asset = await self._catalog.find(path)
+        except UnknownAssetError:
+            return await self._take_in(path)
+        return asset if asset.state is not State.GONE else await self._take_in(path)
+
+    async def _take_in(self, path: RelPath) -> Asset:
+        try:
+            return await self._reconciler.take_in(path)
+        except MissingError:
+            if self._discovery.done.is_set():
+                raise UnknownAssetError(f"there is no asset {printable(path)}") from None
+            raise UnavailableError(
+                f"{printable(path)} is not on disk, and what the store has is still being learnt",
+                hint="ask again when `tierd status` no longer says that the index is being rebuilt",
+            ) from None
+
+    async def open(self, path: RelPath, *, wait: float) -> Opened:
+        """Make sure that the asset is on disk, for at most `wait` seconds, and lease it to whoever asked.
+
+        Raise what find raises, NoSpaceError, DamagedError, and what the store raises.
+        """
+        deadline = asyncio.get_running_loop().time() + wait
+        asset = await self.find(path)
+        hit = True
+        for _ in range(MOVES_MOST):
+            lease = await self._lease_if_hot(asset)
+            if lease is not None:
+                self._accesses.record(asset)
+                return self._opened(asset, hit=hit, lease=lease)
+            hit = hit and asset.state in HOT
+            try:
+                async with asyncio.timeout_at(deadline):
+                    asset = await self._bring(asset)
+            except TimeoutError:
+                return self._opened(await self._catalog.get(asset.id), hit=False, lease=None)
+        raise ConflictError(f"{printable(path)} moves too often", hint="ask again")
+
+    async def _lease_if_hot(self, asset: Asset) -> Lease | None:
+        """Lease it if its file is there; the lease comes first, so that no demotion can begin in between."""
+        if asset.state not in HOT:
+            return None
+        lease = self._leases.grant(asset.id)
+        try:
+            await self._demoter.recall(asset.id)
+            await asyncio.to_thread(self._tree.sight, asset.path)
+        except MissingError:
+            self._leases.release(lease.id)
+            return None
+        except BaseException:
+            self._leases.release(lease.id)
+            raise
+        return lease
+
+    def _opened(self, asset: Asset, *, hit: bool, lease: Lease | None) -> Opened:
+        location = self._tree.root / asset.path
+        return Opened(asset=asset, hit=hit, ready=lease is not None, location=location, lease=lease)
+
+    async def _bring(self, asset: Asset) -> Asset:
+        """Return the asset once it is hot, or as it is now if it was not cold."""
+        match asset.state:
+            case State.COLD | State.PROMOTING:
+                return await self._promoter.begin(asset).wait()
+            case State.DAMAGED:
+                raise DamagedError(
+                    f"{printable(asset.path)} is damaged: its remote copy is missing or wrong",
+                    hint="restore the object in the store, then `tierd retry`",
+                )
+            case _:
+                # The index thought that it was on disk, and it is not: look closely, and believe the disk.
+                await self._demoter.recall(asset.id)
+                await self._reconciler.look([asset.path])
+                return await self.find(asset.path)
+
+    async def content(self, path: RelPath, *, whole: bool) -> Content:
+        """Return the bytes: an open file, or, for the whole of a cold asset, what arrives while it is promoted.
+
+        Raise what open raises.
+        """
+        asset = await self.find(path)
+        hit = True
+        for _ in range(MOVES_MOST):
+            hot = await self._open_hot(asset, hit=hit)
+            if hot is not None:
+                self._accesses.record(asset)
+                return hot
+            hit = hit and asset.state in HOT
+            if whole and asset.state is State.COLD:
+                cold = await self._read_along(asset)
+                if cold is not None:
+                    self._accesses.record(asset)
+                    return cold
+            asset = await self._bring(asset)
+        raise ConflictError(f"{printable(path)} moves too often", hint="ask again")
+
+    async def _open_hot(self, asset: Asset, *, hit: bool) -> HotContent | None:
+        if asset.state not in HOT:
+            return None
+        try:
+            fd, sighting = await asyncio.to_thread(self._open_and_look, asset.path)
+        except (MissingError, BusyError):
+            await self._demoter.recall(asset.id)
+            return None
+        return HotContent(asset=asset, fd=fd, sighting=sighting, hit=hit)
+
+    def _open_and_look(self, path: RelPath) -> tuple[int, Sighting]:
+        fd = self._tree.open(path)
+        try:
+            return fd, self._tree.sight_fd(path, fd)
+        except BaseException:
+            os.close(fd)
+            raise
+
+    async def _read_along(self, asset: Asset) -> ColdContent | None:
+        arrival = self._promoter.begin(asset)
+        stream = await arrival.wait_stream()
+        reader = stream.follow() if stream is not None else None
+        proof = asset.proof
+        if reader is None or proof is None:
+            return None
+        return ColdContent(
+            asset=asset,
+            size=proof.size,
+            sha256=proof.sha256,
+            mtime_ns=proof.mtime_ns,
+            chunks=reader,
+        )
+
+    async def peek(self, path: RelPath) -> Peek:
+        """Return what a HEAD tells, moving nothing."""
+        asset = await self.find(path)
+        if asset.fingerprint is None and asset.proof is not None:
+            return Peek(asset=asset, etag=asset_tag(asset), size=asset.proof.size, mtime_ns=asset.proof.mtime_ns)
+        sighting = await asyncio.to_thread(self._tree.sight, path)
+        known = asset.sha256 if sighting.fingerprint == asset.fingerprint else None
+        etag = entity_tag(known, sighting.fingerprint)
+        size, mtime_ns = sighting.fingerprint.size, sighting.fingerprint.mtime_ns
+        return Peek(asset=asset, etag=etag, size=size, mtime_ns=mtime_ns)

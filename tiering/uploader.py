@@ -1,0 +1,212 @@
+"""The uploader: claims what is new, sends it, and says what came of it. The queue is the index, nothing else."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Final
+
+from index.asset import Failure, printable
+from index.changes import Change
+from index.errors import StaleTransitionError
+from index.lifecycle import Event, State
+from tiering.pacing import backoff
+from tiering.source import AlteredError, NotYetError, Source
+from tiering.store import CredentialsError, RefusedError, StoreError, ThrottledError, UnavailableError
+from tiering.tree import FileError, MissingError, NotRegularError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from index.asset import Asset
+    from index.catalog import Catalog
+    from tiering.observer import Observer
+    from tiering.pacing import Pacer
+    from tiering.prober import Prober
+    from tiering.sender import Sender, Sent
+    from tiering.tree import Tree
+
+log = logging.getLogger(__name__)
+
+BUSY_FIRST: Final = 0.05
+BUSY_MOST: Final = 5.0
+UNREADABLE_MOST: Final = 60.0
+
+
+class Uploader:
+    """Runs `concurrency` workers over the assets that are due."""
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        tree: Tree,
+        sender: Sender,
+        *,
+        probe: Prober,
+        pacer: Pacer,
+        observer: Observer,
+        clock: Callable[[], float],
+        settle: float,
+    ) -> None:
+        self._catalog = catalog
+        self._tree = tree
+        self._sender = sender
+        self._probe = probe
+        self._pacer = pacer
+        self._observer = observer
+        self._clock = clock
+        self._settle = settle
+        self._free = asyncio.Event()
+        self._stopping = asyncio.Event()
+        self.under_way = 0
+
+    def __repr__(self) -> str:
+        return f"<Uploader {self.under_way} under way, {self._pacer!r}>"
+
+    def stop(self) -> None:
+        """Claim nothing more; `run` ends when what was claimed is done."""
+        self._stopping.set()
+        self._catalog.work.set()
+        self._free.set()
+
+    async def run(self) -> None:
+        """Upload what is due, for ever, once the store has shown what it can be trusted with."""
+        async with asyncio.TaskGroup() as group:
+            while not self._stopping.is_set():
+                room = self._pacer.limit - self.under_way
+                if room <= 0:
+                    self._free.clear()
+                    await self._free.wait()
+                    continue
+                for asset in await self._claim(room):
+                    self.under_way += 1
+                    group.create_task(self._work(asset), name=f"upload {asset.id}")
+
+    async def _claim(self, room: int) -> list[Asset]:
+        """Return what is due, or wait for a reason to look again."""
+        self._catalog.work.clear()
+        now = self._clock()
+        if now >= self._pacer.resume_at and self._probe.capabilities is not None:
+            claimed = await self._catalog.claim(room, now=now)
+            if claimed:
+                return claimed
+        await self._wait_work(now)
+        return []
+
+    async def _wait_work(self, now: float) -> None:
+        due = [at for at in (self._pacer.resume_at, await self._catalog.next_due() or 0.0) if at > now]
+        delay = min([at - now for at in due], default=60.0)
+        try:
+            async with asyncio.timeout(max(delay, 0.001)):
+                await self._catalog.work.wait()
+        except TimeoutError:
+            pass
+
+    async def _work(self, asset: Asset) -> None:
+        try:
+            await self.upload(asset)
+        finally:
+            self.under_way -= 1
+            self._free.set()
+
+    async def upload(self, asset: Asset) -> Asset | None:
+        """Upload one claimed asset and commit what came of it; None where it was overtaken meanwhile."""
+        started = self._clock()
+        try:
+            sent = await self._send(asset)
+        except (StoreError, FileError, OSError, AlteredError, NotYetError) as error:
+            self._pace(error)
+            result, change = setback(asset, error, now=self._clock())
+            self._observer.uploaded(asset, result, self._clock() - started, 0)
+            if change.failure is not None and result != "busy":
+                log.warning("upload %s: %s (%s)", result, printable(asset.path), error)
+            return await self._commit(change)
+        self._pacer.succeeded()
+        self._observer.uploaded(asset, sent.result, self._clock() - started, sent.sent_bytes)
+        return await self._commit(*_success(asset, sent))
+
+    async def _send(self, asset: Asset) -> Sent:
+        able = self._probe.capabilities
+        if able is None:
+            raise UnavailableError("the store has not yet shown what it can be trusted with")
+        source = await asyncio.to_thread(Source, self._tree, asset, settle=self._settle)
+        with source:
+            return await self._sender.send(source, able)
+
+    def _pace(self, error: Exception) -> None:
+        if isinstance(error, ThrottledError):
+            self._pacer.throttled()
+        elif isinstance(error, UnavailableError):
+            self._pacer.failed(str(error))
+        elif isinstance(error, StoreError):
+            self._pacer.succeeded()
+
+    async def _commit(self, *changes: Change) -> Asset | None:
+        try:
+            return await self._catalog.apply(*changes)
+        except StaleTransitionError:
+            return None
+
+
+def setback(asset: Asset, error: Exception, *, now: float) -> tuple[str, Change]:
+    """Decide what follows from an upload that did not succeed: a word for the metrics, and the change to commit."""
+    match error:
+        case AlteredError():
+            return "changed", Change.about(asset, Event.CHANGED, sighting=error.sighting, due_at=now)
+        case MissingError():
+            return "changed", Change.about(asset, Event.LOST if asset.proof is None else Event.VANISHED)
+        case RefusedError() | NotRegularError():
+            code = error.code if isinstance(error, RefusedError) else "not-regular"
+            failure = _failure(asset, code, error, retry_at=None)
+            return "refused", Change.about(asset, Event.REFUSED, failure=failure)
+        case NotYetError():
+            return "busy", Change.about(asset, Event.DEFERRED, failure=_busy(asset, error, now))
+        case _:
+            return "deferred", Change.about(asset, Event.DEFERRED, failure=_later(asset, error, now))
+
+
+def _busy(asset: Asset, error: NotYetError, now: float) -> Failure:
+    """Whoever writes now is done soon: looked for often at first, and for ever."""
+    if error.after is not None:
+        return _failure(asset, "busy", error, retry_at=now + error.after)
+    return _failure(
+        asset, "busy", error, retry_at=now + backoff(_tries(asset, "busy"), first=BUSY_FIRST, most=BUSY_MOST)
+    )
+
+
+def _later(asset: Asset, error: Exception, now: float) -> Failure:
+    match error:
+        case CredentialsError():
+            # Nothing is wrong with the asset: it waits its turn, and the attempt does not count.
+            attempts = asset.failure.attempts if asset.failure is not None else 0
+            return Failure(error.code, str(error), attempts, now + 1.0)
+        case StoreError():
+            return _failure(asset, error.code, error, retry_at=now + backoff(_tries(asset, error.code)))
+        case _:
+            retry_at = now + backoff(_tries(asset, "unreadable"), most=UNREADABLE_MOST)
+            return _failure(asset, "unreadable", error, retry_at=retry_at)
+
+
+def _tries(asset: Asset, code: str) -> int:
+    """Count this try and those before it that ended the same way."""
+    return 1 + (asset.failure.attempts if asset.failure is not None and asset.failure.code == code else 0)
+
+
+def _failure(asset: Asset, code: str, error: Exception, *, retry_at: float | None) -> Failure:
+    hint = getattr(error, "hint", "")
+    return Failure(code, f"{error}; {hint}" if hint else str(error), _tries(asset, code), retry_at)
+
+
+def _success(asset: Asset, sent: Sent) -> tuple[Change, Change]:
+    """Both events are committed as one: nothing is gained by showing that the bytes were sent a moment earlier."""
+    about = Change.about(asset, Event.SENT, sha256=sent.proof.sha256, content_type=sent.content_type)
+    verified = Change(
+        id=asset.id,
+        state=State.VERIFYING,
+        generation=asset.generation,
+        event=Event.VERIFIED,
+        proof=sent.proof,
+        sha256=sent.proof.sha256,
+        content_type=sent.content_type,
+    )
+    return about, verified

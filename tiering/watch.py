@@ -1,0 +1,97 @@
+"""What the kernel says happens in the tree. A hint, nothing more: events are lost without a word.
+
+They are lost when a directory is new, when the queue overflows (for which reading files is enough), and when a name is
+not UTF-8, which ends the watch. Whoever acts on hints must look at everything from time to time all the same.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Final
+
+from watchfiles import watch
+
+from index.asset import RelPath
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, AsyncIterator
+
+    from watchfiles import Change
+
+    from tiering.observer import Observer
+    from tiering.tree import Tree
+
+ALL: Final = frozenset({RelPath("")})
+"""Look at everything. `""`, the root itself, in any other set means the same."""
+
+MOST_PATHS: Final = 5_000
+"""More hints at once than this are not worth looking at one by one, and a sign that others were lost."""
+
+_STEP_MS: Final = 20
+_LONGEST_WAIT_MS: Final = 100
+_FIRST_PAUSE_SECONDS: Final = 0.1
+_LONGEST_PAUSE_SECONDS: Final = 30.0
+_CALM_SECONDS: Final = 60.0
+
+log = logging.getLogger(__name__)
+
+
+async def hints(tree: Tree, *, observer: Observer) -> AsyncGenerator[frozenset[RelPath], None]:
+    """Yield, for ever, sets of paths that something happened to; `ALL` whenever a watch has just begun."""
+    loop = asyncio.get_running_loop()
+    pause = _FIRST_PAUSE_SECONDS
+    while True:
+        began = loop.time()
+        try:
+            async for batch in _watch_once(tree):
+                yield batch
+        except (RuntimeError, OSError) as error:
+            log.warning("the watch on %s ended and is begun again: %s", tree.root, error)
+        observer.overflowed()
+        if loop.time() - began > _CALM_SECONDS:
+            pause = _FIRST_PAUSE_SECONDS
+        await asyncio.sleep(pause)
+        pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
+
+
+async def _watch_once(tree: Tree) -> AsyncIterator[frozenset[RelPath]]:
+    """Yield hints until the watch fails. It is set up in its own thread: in a large tree that takes a while."""
+    stop = threading.Event()
+    batches = watch(
+        tree.root,
+        watch_filter=lambda _, path: not tree.is_ignored(_relative(tree, path)),
+        debounce=_LONGEST_WAIT_MS,
+        step=_STEP_MS,
+        rust_timeout=_LONGEST_WAIT_MS,
+        yield_on_timeout=True,
+        stop_event=stop,
+        raise_interrupt=False,
+        recursive=True,
+        ignore_permission_denied=True,
+    )
+    thread = ThreadPoolExecutor(1, thread_name_prefix="watch")
+    loop = asyncio.get_running_loop()
+    try:
+        # The first answer, be it that nothing happened, shows that the watch is in place: what was before is unknown.
+        changes = await loop.run_in_executor(thread, next, batches, None)
+        yield ALL
+        while changes is not None:
+            changes = await loop.run_in_executor(thread, next, batches, None)
+            if changes:
+                yield _hint(tree, changes)
+    finally:
+        stop.set()
+        thread.shutdown(wait=False)
+
+
+def _hint(tree: Tree, changes: set[tuple[Change, str]]) -> frozenset[RelPath]:
+    if len(changes) > MOST_PATHS:
+        return ALL
+    return frozenset(RelPath(_relative(tree, path)) for _, path in changes)
+
+
+def _relative(tree: Tree, path: str) -> str:
+    return path[len(str(tree.root)) :].lstrip("/")
