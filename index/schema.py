@@ -23,6 +23,15 @@ def _among(states: Iterable[State]) -> str:
     return "(" + ", ".join(f"'{state}'" for state in sorted(states)) + ")"
 
 
+def _bytes_of(state: State) -> str:
+    file = "size IS NOT NULL" if state in HOT else "size IS NULL"
+    proof = "proof_generation IS generation" if state in _PROVEN else "1"
+    return f"WHEN '{state}' THEN {file} AND {proof}"
+
+
+_PROVEN: Final = frozenset(State) - UNPROTECTED - {State.GONE}
+_WHERE_BYTES_ARE: Final = " ".join(map(_bytes_of, State))
+
 _ASSET: Final = f"""
 CREATE TABLE asset (
     row INTEGER PRIMARY KEY,
@@ -47,13 +56,7 @@ CREATE TABLE asset (
     failure_code TEXT, failure_message TEXT, failure_attempts INTEGER, failure_retry_at REAL,
     overwrite INTEGER NOT NULL DEFAULT 0,
     purge INTEGER NOT NULL DEFAULT 0,
-    CONSTRAINT state_is_known CHECK (state IN {_among(State)}),
-    CONSTRAINT hot_has_a_file CHECK ((state IN {_among(HOT)}) = (size IS NOT NULL)),
-    CONSTRAINT file_is_whole CHECK ((size IS NULL) = (mtime_ns IS NULL) AND (size IS NULL) = (inode IS NULL)),
-    CONSTRAINT demotable_is_proven
-        CHECK (state NOT IN ('replicated', 'demoting') OR proof_generation IS generation),
-    CONSTRAINT cold_has_a_proof
-        CHECK (state NOT IN ('cold', 'promoting', 'damaged') OR proof_generation IS generation)
+    CONSTRAINT bytes_are_where_the_state_says CHECK (CASE state {_WHERE_BYTES_ARE} ELSE 0 END)
 ) STRICT
 """
 
