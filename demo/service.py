@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 
 START_SECONDS: Final = 60
 STOP_SECONDS: Final = 30
+DYING_SECONDS: Final = 3
+"""A process that ends closes its socket some time before it is gone."""
 
 
 class DiedError(Exception):
@@ -75,11 +78,12 @@ class Service:
         try:
             return self.client.status()
         except UnreachableError:
-            self._check_alive()
+            self._check_alive(patience=DYING_SECONDS)
             raise
 
     def kill(self) -> float:
         """Kill it with SIGKILL, start it again, and return after how many seconds it answered."""
+        self._check_alive()
         self.kills += 1
         self._end()
         return self.start()
@@ -104,9 +108,10 @@ class Service:
             self._process.kill()
             self._process.wait()
 
-    def _check_alive(self) -> None:
-        code = None if self._process is None else self._process.poll()
-        if code is not None:
+    def _check_alive(self, patience: float = 0) -> None:
+        assert self._process is not None
+        with suppress(subprocess.TimeoutExpired):
+            code = self._process.wait(patience)
             raise DiedError(f"tierd serve ended by itself with {code}; see {self.log}")
 
     def _measure(self) -> None:
