@@ -1,5 +1,6 @@
 """The command about the configuration. It needs no daemon."""
 
+import json
 import os
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from daemon.client import TierdError, UnreachableError
 
 
 def check(context: typer.Context) -> None:
-    """Say which configuration holds, or all that is wrong with it. Needs no daemon."""
+    """Print the configuration that holds, as TOML, or all that is wrong with it. Needs no daemon."""
     from daemon import config, sources  # noqa: PLC0415 - pydantic takes long
 
     given = options(context)
@@ -34,9 +35,9 @@ def check(context: typer.Context) -> None:
         render.show_line(f"# overridden by {name}")
     for name, table in tables.items():
         render.show_line(f"[{name}]")
-        render.show_pairs((key, "unset" if value is None else value) for key, value in table.items())
-    render.show_line("# found")
-    render.show_pairs(found.items())
+        for key, value in table.items():
+            render.show_line(f"# {key} is not set" if value is None else f"{key} = {json.dumps(value)}")
+    render.show_pairs((f"# {name}", value) for name, value in found.items())
 
 
 def _presence(path: Path) -> str:
