@@ -6,9 +6,12 @@ import uuid
 from contextlib import AsyncExitStack, suppress
 from typing import TYPE_CHECKING, Any, Protocol
 
+from tiering.observer import SilentObserver
 from tiering.store import Attributes
+from tiering.stores.faulty import FaultyStore
 from tiering.stores.file import FileStore
 from tiering.stores.memory import MemoryStore
+from tiering.stores.observed import ObservedStore
 from tiering.stores.s3 import S3Store
 from tiering.stores.s3_connection import S3Settings, connected
 from tiering.stores.s3_requests import Requests
@@ -60,6 +63,18 @@ class MemorySetup:
     async def close(self) -> None:
         """Close it."""
         await self._store.close()
+
+
+class CoatedSetup(MemorySetup):
+    """A memory store that wears both coats."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.coated = ObservedStore(FaultyStore(self._store), SilentObserver())
+
+    async def again(self) -> Store:
+        """Return the only one, coated."""
+        return self.coated
 
 
 class FileSetup:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from servers import CREDENTIALS
-from store_setups import FileSetup, MemorySetup, S3Setup
+from store_setups import CoatedSetup, FileSetup, MemorySetup, S3Setup
 
 from tiering.store import (
     Absent,
@@ -56,7 +56,7 @@ HOSTILE_KEYS = [
 ]
 
 
-@pytest.fixture(params=["memory", "file", "seaweed", "moto"])
+@pytest.fixture(params=["memory", "coated", "file", "seaweed", "moto"])
 async def setup(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Setup]:
@@ -66,6 +66,8 @@ async def setup(
     match request.param:
         case "memory":
             made: Setup = MemorySetup()
+        case "coated":
+            made = CoatedSetup()
         case "file":
             made = FileSetup(tmp_path)
         case "seaweed":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import time
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -78,9 +79,11 @@ class FileStore:
     every call raises UnavailableError: a disk that is not mounted must not look like a store without objects.
     """
 
-    def __init__(self, root: Path, *, url: str = "", threads: int = 4) -> None:
+    def __init__(
+        self, root: Path, *, url: str = "", threads: int = 4, clock_ns: Callable[[], int] = time.time_ns
+    ) -> None:
         self._url = url or f"file://{root}"
-        self._shelf = Shelf(root)
+        self._shelf = Shelf(root, clock_ns=clock_ns)
         self._uploads = Uploads(self._shelf)
         self._turns = asyncio.Semaphore(threads)
 

@@ -10,7 +10,6 @@ import errno
 import fcntl
 import os
 import stat
-import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -46,7 +45,7 @@ class Placed:
 class Shelf:
     """The files of one store. Everything blocks, and may be called from many threads and processes."""
 
-    def __init__(self, root: Path, *, clock_ns: Callable[[], int] = time.time_ns) -> None:
+    def __init__(self, root: Path, *, clock_ns: Callable[[], int]) -> None:
         self.root = root
         self.meta = root / META
         self.staging = self.meta / "staging"
