@@ -204,6 +204,9 @@ class Parts:
             return f"the brake is engaged: {self.reconciler.brake.reason}"
         if not self.reconciler.scanned.is_set():
             return "the first scan is not done"
+        able = self.prober.capabilities
+        if able is None or not able.read_back_equal:
+            return "the store has not shown that it gives back what it was given"
         if time.time() < self.leases.settled_at:
             return f"somebody may hold a lease from before the start, for {LEASE_SECONDS:.0f} s after it"
         return None

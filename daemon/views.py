@@ -54,8 +54,9 @@ def proof_view(proof: Proof | None) -> Json | None:
     """Return a proof, its times in seconds."""
     if proof is None:
         return None
-    fields = asdict(proof)
-    return {**fields, "mtime": fields.pop("mtime_ns") / _NANO}
+    view = asdict(proof)
+    view["mtime"] = view.pop("mtime_ns") / _NANO
+    return view
 
 
 def opened_view(opened: Opened) -> Json:

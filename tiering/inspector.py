@@ -113,7 +113,7 @@ class Inspector:
             return self._outlook_unprotected(asset, now)
         match asset.state:
             case State.REPLICATED:
-                stay = self._planner.reason_to_stay(asset, now=now) or self._keeper.reason_to_wait()
+                stay = self._keeper.reason_to_wait() or self._planner.reason_to_stay(asset, now=now)
                 idle = f"it was last asked for {now - asset.last_access:.0f} s ago"
                 return ("stays", [stay, idle]) if stay else ("may be demoted", [idle, self._keeper.pressure()])
             case State.COLD:

@@ -19,7 +19,7 @@ from tiering.tree import FileError
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from index.asset import AssetId, Sighting
+    from index.asset import AssetId, RelPath, Sighting
     from index.catalog import Catalog
     from index.changes import Brought
     from index.rows import Known
@@ -108,6 +108,12 @@ class Intake:
             return f"the cache root {self._tree.root} carries the marker of another one"
         return None
 
+    async def mark(self) -> None:
+        """Take a root whose marker is missing or foreign for ours, on the word of a person."""
+        if await self.marker_fault() is not None:
+            await asyncio.to_thread(self._tree.prepare)
+            await asyncio.to_thread(self._tree.write_marker, self._root_id)
+
     async def _changes(self, candidates: Sequence[tuple[Known, Sighting]]) -> list[Change]:
         if not candidates:
             return []
@@ -128,7 +134,7 @@ class Intake:
         glances = zip(paths, await self._glances(paths), strict=True)
         return [seen.sighting for path, seen in glances if seen.sighting and self._is_finished(path, seen)]
 
-    def _is_finished(self, path: str, seen: Glance) -> bool:
+    def _is_finished(self, path: RelPath, seen: Glance) -> bool:
         """Return whether the file's writer is done; where he is not, look again later."""
         if seen.kind is Kind.FILE and seen.quiet is Quiet.BUSY:
             self._postpone(path)
@@ -137,7 +143,7 @@ class Intake:
             quiet_for = self._clock() - seen.sighting.ctime_ns / 1e9
             # A time in the future is a clock gone wrong, and no reason to wait for ever.
             if 0 <= quiet_for < self._settle:
-                self._revisits.appoint(path, asyncio.get_running_loop().time() + self._settle - quiet_for)
+                self._revisits.appoint(path, at=asyncio.get_running_loop().time() + self._settle - quiet_for)
                 return False
         return True
 
@@ -182,7 +188,7 @@ class Intake:
         if batch.discovered or batch.changes or batch.refreshed:
             await self._catalog.observe(batch)
 
-    def _postpone(self, path: str) -> None:
+    def _postpone(self, path: RelPath) -> None:
         self._revisits.postpone(path, now=asyncio.get_running_loop().time())
 
 

@@ -46,7 +46,7 @@ class Multipart:
     ) -> tuple[ObjectInfo, int]:
         """Send what the store lacks and make it one object; return it and the bytes that were sent.
 
-        Raise what the store raises; a PreconditionError leaves no upload behind.
+        Raise what the store raises. After a PreconditionError the parts are kept: sent again, it only completes.
         """
         asset = source.asset
         resumed = await self._resume(asset, key, digests)

@@ -10,26 +10,28 @@ import asyncio
 import logging
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-from tiering.brake import RELEASED
+from index.asset import printable
+from tiering.brake import RELEASED, allowance, verdict
+from tiering.census import take_census
 from tiering.intake import Intake
-from tiering.reconcile import compare
+from tiering.reconcile import SETTLED, compare
 from tiering.revisits import Revisits
 from tiering.survey import survey
 from tiering.tree import MissingError
 from tiering.watch import hints
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from index.asset import Asset, RelPath
     from index.catalog import Catalog
+    from index.rows import Known
     from tiering.brake import Brake
+    from tiering.census import Census
     from tiering.observer import Observer
     from tiering.tree import Tree
-
-MOST_ODDITIES: Final = 1_000
 
 log = logging.getLogger(__name__)
 
@@ -67,22 +69,20 @@ class Reconciler:
         self.scanned = asyncio.Event()
         """Set once the whole tree was looked at."""
         self.oddities: Mapping[RelPath, str] = {}
-        """What the last full scan could not look at, and why; at most MOST_ODDITIES of them."""
+        """What the last full scan could not look at, and why; not all where they are very many."""
         self._catalog = catalog
         self._tree = tree
-        self._root_id = root_id
         self._observer = observer
         self._clock = clock
         self._rhythm = rhythm
         self._revisits = Revisits()
-        self._intake = Intake(
-            catalog, tree, root_id=root_id, settle=settle, clock=clock, revisits=self._revisits
-        )
+        self._intake = Intake(catalog, tree, root_id=root_id, settle=settle, clock=clock, revisits=self._revisits)
         self._wanted = asyncio.Event()
         self._begun = 0
         self._ended = 0
         self._turn = asyncio.Condition()
         self._is_releasing = False
+        # Files that hints found missing count with those of the next scan: a slow loss of everything is one, too.
         self._dropped_since_scan = 0
 
     def __repr__(self) -> str:
@@ -161,3 +161,73 @@ class Reconciler:
         with suppress(TimeoutError):
             async with asyncio.timeout(longest):
                 await self._wanted.wait()
+
+    async def _scan(self) -> None:
+        self._begun += 1
+        is_releasing, self._is_releasing = self._is_releasing, False
+        if is_releasing:
+            await self._intake.mark()
+        # Before the scan, so that nothing is demoted meanwhile, and after it, since a disk can go at any moment.
+        if (fault := await self._intake.marker_fault()) is not None:
+            self._engage(fault, missing=self.brake.missing)
+        believed_hot = self._believed_hot() + self._dropped_since_scan
+        census = await take_census(self._catalog, self._tree, self._intake, clock=self._clock)
+        fault = fault or await self._intake.marker_fault()
+        if is_releasing and fault is None:
+            self.brake = RELEASED
+        else:
+            self._judge(census, believed_hot, fault)
+        dropped = 0 if self.brake.engaged else await self._intake.drop(list(census.missing.values()))
+        self._dropped_since_scan = 0
+        self._tell(census, dropped)
+        await self._end_scan()
+
+    def _judge(self, census: Census, believed_hot: int, fault: str | None) -> None:
+        missing = len(census.missing)
+        reason = verdict(missing=missing + self._dropped_since_scan, believed_hot=believed_hot, marker_fault=fault)
+        if reason is not None:
+            self._engage(reason, missing=missing)
+        elif self.brake.engaged and missing:
+            # Some came back. The rest may be as doubtful as the whole was: a person decides.
+            self.brake = self.brake.engage(self.brake.reason, missing=missing, now=self._clock())
+        elif self.brake.engaged:
+            log.warning("the brake is released: everything is there again")
+            self.brake = RELEASED
+
+    def _engage(self, reason: str, *, missing: int) -> None:
+        if not self.brake.engaged:
+            log.error("the brake is engaged, nothing will be removed: %s", reason)
+        self.brake = self.brake.engage(reason, missing=missing, now=self._clock())
+
+    async def _drop_few(self, missing: Sequence[Known]) -> None:
+        """Believe a hint that files are gone, unless they are so many that a full scan must judge."""
+        if not missing or self.brake.engaged:
+            return
+        gone = await self._intake.gone(missing)
+        if self._dropped_since_scan + len(gone) > allowance(self._believed_hot() + self._dropped_since_scan):
+            self._wanted.set()
+            return
+        self._dropped_since_scan += await self._intake.drop(gone)
+
+    def _believed_hot(self) -> int:
+        assets = self._catalog.totals.assets
+        return sum(assets[state] for state in SETTLED)
+
+    def _tell(self, census: Census, dropped: int) -> None:
+        for path, reason in census.oddities.items() - self.oddities.items():
+            log.warning("not an asset: %s (%s)", printable(path), reason)
+        self.oddities = census.oddities
+        found = {"created": census.created, "changed": census.changed, "moved": census.moved, "missing": dropped}
+        for kind, count in found.items():
+            if count:
+                self._observer.reconciled(kind, count)
+
+    async def _end_scan(self) -> None:
+        self._ended = self._begun
+        self.scanned.set()
+        async with self._turn:
+            self._turn.notify_all()
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

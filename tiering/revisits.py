@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from index.asset import RelPath
+
 SHORTEST: Final = 0.05
 LONGEST: Final = 1.0
 
@@ -19,7 +21,7 @@ class Revisits:
 
     def __init__(self) -> None:
         # When, and how long the wait was. Those that are being looked at wait for ever, until somebody asks again.
-        self._entries: dict[str, tuple[float, float]] = {}
+        self._entries: dict[RelPath, tuple[float, float]] = {}
         self._changed = asyncio.Event()
 
     def __repr__(self) -> str:
@@ -28,17 +30,17 @@ class Revisits:
     def __len__(self) -> int:
         return len(self._entries)
 
-    def postpone(self, path: str, *, now: float) -> None:
+    def postpone(self, path: RelPath, *, now: float) -> None:
         """Look again soon; if it is asked for at that look too, less soon, and so on."""
         _, pause = self._entries.get(path, (0.0, SHORTEST / 2))
         pause = min(2 * pause, LONGEST)
         self._enter(path, now + pause, pause)
 
-    def appoint(self, path: str, *, at: float) -> None:
+    def appoint(self, path: RelPath, *, at: float) -> None:
         """Look again at this time."""
         self._enter(path, at, SHORTEST / 2)
 
-    def due(self, now: float) -> list[str]:
+    def due(self, now: float) -> list[RelPath]:
         """Return the paths whose time has come. To be followed, after the look, by `close`."""
         paths = [path for path, (at, _) in self._entries.items() if at <= now]
         for path in paths:
@@ -46,7 +48,7 @@ class Revisits:
             self._entries[path] = (math.inf, pause)
         return paths
 
-    def close(self, paths: Iterable[str]) -> None:
+    def close(self, paths: Iterable[RelPath]) -> None:
         """Strike out what was looked at and need not be looked at again."""
         for path in paths:
             if self._entries[path][0] == math.inf:
@@ -60,6 +62,6 @@ class Revisits:
             async with asyncio.timeout_at(None if soonest == math.inf else soonest):
                 await self._changed.wait()
 
-    def _enter(self, path: str, at: float, pause: float) -> None:
+    def _enter(self, path: RelPath, at: float, pause: float) -> None:
         self._entries[path] = (at, pause)
         self._changed.set()

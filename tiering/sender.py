@@ -73,6 +73,16 @@ class Parcel:
         return self.source.asset
 
 
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """The object that holds the content, what proves that it does, and how it came there."""
+
+    info: ObjectInfo
+    method: ProofMethod
+    result: str
+    sent_bytes: int = 0
+
+
 class Sender:
     """Brings one asset's content to the store and returns the proof."""
 
@@ -102,10 +112,14 @@ class Sender:
         ConflictError where somebody else's object is in the way.
         """
         async with self._parcel(source) as parcel:
-            info, result, sent_bytes = await self._deliver(parcel, able)
+            try:
+                copy = await self._deliver(parcel, able)
+            except CorruptError:
+                # Where the file changed meanwhile, that is what happened, and not a fault of the store.
+                await asyncio.to_thread(source.confirm)
+                raise
             await asyncio.to_thread(source.confirm)
-            method = ProofMethod.COPIED if result == "copied" else await self._prove(parcel, info, able, result)
-        return Sent(self._proof(parcel, info, method), result, sent_bytes, parcel.digests.content_type)
+        return Sent(self._proof(parcel, copy), copy.result, copy.sent_bytes, parcel.digests.content_type)
 
     @asynccontextmanager
     async def _parcel(self, source: Source) -> AsyncIterator[Parcel]:
@@ -131,48 +145,68 @@ class Sender:
             raise RefusedError(str(error), hint="shorten the names of the file or of its directories") from error
         return Parcel(source, self._layout.key_for(asset.path), digests, attributes, body)
 
-    async def _deliver(self, parcel: Parcel, able: Capabilities) -> tuple[ObjectInfo, str, int]:
-        proof = parcel.asset.proof
-        if proof is not None and proof.sha256 == parcel.digests.sha256:
-            found = await self._reuse(parcel, proof)
-            if found is not None:
-                return found
+    async def _deliver(self, parcel: Parcel, able: Capabilities) -> Copy:
+        reused = await self._reuse(parcel, able)
+        if reused is not None:
+            return reused
         condition = _first_condition(parcel)
         for _ in range(CONFLICTS_MOST):
             try:
                 return await self._write(parcel, condition, able)
             except PreconditionError:
                 there = await self._look(parcel.key)
-                if there is not None and _holds(there, parcel.digests):
-                    return there, "adopted", 0
+                adopted = await self._adopt(parcel, there, able) if there is not None else None
+                if adopted is not None:
+                    return adopted
                 condition = _next_condition(parcel, there)
         raise ConflictError(f"the object {parcel.key} keeps changing while it is written", key=parcel.key)
 
-    async def _reuse(self, parcel: Parcel, proof: Proof) -> tuple[ObjectInfo, str, int] | None:
+    async def _reuse(self, parcel: Parcel, able: Capabilities) -> Copy | None:
         """Use the proven copy of the same content: where it is, or copied to the asset's present key."""
-        if proof.key == parcel.key:
-            there = await self._look(parcel.key)
-            return (there, "adopted", 0) if there is not None and there.etag == proof.etag else None
-        if await self._look(parcel.key) is not None:
+        proof = parcel.asset.proof
+        if proof is None or proof.sha256 != parcel.digests.sha256:
             return None
+        there = await self._look(parcel.key)
+        if proof.key != parcel.key:
+            return await self._copy(parcel, proof, able) if there is None else None
+        if there is None or not _is_same(there, proof):
+            return None
+        return Copy(there, proof.method, "adopted")
+
+    async def _copy(self, parcel: Parcel, proof: Proof, able: Capabilities) -> Copy | None:
         try:
             info = await self._store.copy(proof.key, parcel.key, parcel.attributes, etag=proof.etag)
         except (NotFoundError, PreconditionError):
             return None
         # Another ETag than the proven one is another way to count, or other bytes: then it must prove itself.
-        return info, "copied" if (info.etag, info.size) == (proof.etag, proof.size) else "adopted", 0
+        method = ProofMethod.COPIED if _is_same(info, proof) else await self._prove(parcel, info, able)
+        return Copy(info, method, "copied") if method is not None else None
 
-    async def _write(self, parcel: Parcel, condition: Condition, able: Capabilities) -> tuple[ObjectInfo, str, int]:
+    async def _adopt(self, parcel: Parcel, there: ObjectInfo, able: Capabilities) -> Copy | None:
+        """Take what is there for ours where it is proven to hold the content; None where it only says so."""
+        method = await self._prove(parcel, there, able) if _holds(there, parcel.digests) else None
+        if method is None:
+            return None
+        if parcel.body is None:
+            await self._multipart.abandon(parcel.asset)
+        return Copy(there, method, "adopted")
+
+    async def _write(self, parcel: Parcel, condition: Condition, able: Capabilities) -> Copy:
         if parcel.body is None or not able.create_only:
             await self._check_first(parcel, condition)
         if parcel.body is None:
-            info, sent = await self._multipart.send(
+            info, sent_bytes = await self._multipart.send(
                 parcel.source, parcel.key, parcel.digests, parcel.attributes, condition
             )
-            return info, "sent", sent
-        await self._bandwidth.take(len(parcel.body))
-        info = await self._store.put(parcel.key, parcel.body, parcel.attributes, condition)
-        return info, "sent", len(parcel.body)
+        else:
+            await self._bandwidth.take(len(parcel.body))
+            info = await self._store.put(parcel.key, parcel.body, parcel.attributes, condition)
+            sent_bytes = len(parcel.body)
+        were_checked = parcel.digests.multipart and able.checks_md5 and info.size == parcel.digests.size
+        method = ProofMethod.PART_MD5 if were_checked else await self._prove(parcel, info, able)
+        if method is None:
+            raise CorruptError(f"{parcel.key} is not in the store what was sent", key=parcel.key)
+        return Copy(info, method, "sent", sent_bytes)
 
     async def _check_first(self, parcel: Parcel, condition: Condition) -> None:
         """Look before a long upload, and wherever the store would not look for us."""
@@ -187,38 +221,40 @@ class Sender:
         except NotFoundError:
             return None
 
-    async def _prove(self, parcel: Parcel, info: ObjectInfo, able: Capabilities, result: str) -> ProofMethod:
+    async def _prove(self, parcel: Parcel, info: ObjectInfo, able: Capabilities) -> ProofMethod | None:
+        """Return what proves that the object holds the content; None where it does not."""
         digests = parcel.digests
         if info.size != digests.size:
-            raise CorruptError(f"{parcel.key} has {info.size} bytes in the store, not {digests.size}", key=parcel.key)
+            return None
         if able.etag_is_md5 and info.etag == digests.etag:
             return ProofMethod.PART_MD5 if digests.multipart else ProofMethod.ETAG_MD5
-        if digests.multipart and able.checks_md5 and result == "sent":
-            return ProofMethod.PART_MD5
-        await self._read_back(info, digests)
-        return ProofMethod.READ_BACK
+        # Any other ETag says nothing: with encryption by KMS, none is an MD5.
+        return ProofMethod.READ_BACK if await self._read_back(info) == digests.sha256 else None
 
-    async def _read_back(self, info: ObjectInfo, digests: Digests) -> None:
+    async def _read_back(self, info: ObjectInfo) -> str:
         sha256 = hashlib.sha256()
         async with self._store.get(info.key, etag=info.etag) as download:
             async for chunk in download.chunks():
                 await asyncio.to_thread(sha256.update, chunk)
-        if sha256.hexdigest() != digests.sha256:
-            raise CorruptError(f"{info.key} was read back and is not what was sent", key=info.key)
+        return sha256.hexdigest()
 
-    def _proof(self, parcel: Parcel, info: ObjectInfo, method: ProofMethod) -> Proof:
+    def _proof(self, parcel: Parcel, copy: Copy) -> Proof:
         sighting = parcel.source.sighting
         return Proof(
             key=parcel.key,
-            etag=info.etag,
-            size=info.size,
+            etag=copy.info.etag,
+            size=copy.info.size,
             sha256=parcel.digests.sha256,
             generation=parcel.asset.generation,
             mtime_ns=sighting.fingerprint.mtime_ns,
             mode=sighting.mode,
-            method=method,
+            method=copy.method,
             at=self._clock(),
         )
+
+
+def _is_same(info: ObjectInfo, proof: Proof) -> bool:
+    return (info.etag, info.size) == (proof.etag, proof.size)
 
 
 def _first_condition(parcel: Parcel) -> Condition:
@@ -249,6 +285,6 @@ def _next_condition(parcel: Parcel, there: ObjectInfo | None) -> Condition:
 
 
 def _holds(there: ObjectInfo, digests: Digests) -> bool:
-    """Whether the object seems to hold this content already; it is proven like any other afterwards."""
+    """Whether the object seems to hold this content already, so that proving it is worth the trouble."""
     claimed = (there.metadata or {}).get("tierd-sha256")
     return there.size == digests.size and (there.etag == digests.etag or claimed == digests.sha256)

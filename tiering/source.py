@@ -6,21 +6,29 @@ alone for the settle time. Everything here is synchronous and belongs in a worke
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
+import threading
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Final, Self
 
 from index.asset import RACY_NS
 from tiering import mime
 from tiering.lease import Quiet, writer_done
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from types import TracebackType
 
     from index.asset import Asset, Sighting
     from tiering.tree import Tree
+
+
+_STEP: Final = 1 << 20
+"""How much is read at once: between two steps a cancelled upload is noticed."""
 
 
 class NotYetError(Exception):
@@ -60,18 +68,24 @@ class Digests:
 
 
 class Source:
-    """An open local file, held to be exactly what the index says of the asset."""
+    """A local file, held to be exactly what the index says of the asset. To be opened before anything else.
+
+    It may be closed while a thread still reads, as happens when an upload is cancelled: nothing more is read then, and
+    the last thread to give the descriptor back closes it.
+    """
+
+    sighting: Sighting
+    """The file as it was when it was opened."""
 
     def __init__(self, tree: Tree, asset: Asset, *, settle: float) -> None:
-        """Open it. Raise NotYetError, AlteredError, or what Tree.open raises."""
         self._tree = tree
         self.asset = asset
-        self._fd = tree.open(asset.path)
-        try:
-            self.sighting = self._examine(settle)
-        except BaseException:
-            os.close(self._fd)
-            raise
+        self._settle = settle
+        self._lock = threading.Lock()
+        # All three are guarded by the lock.
+        self._fd: int | None = None
+        self._borrowers = 0
+        self._closed = False
 
     def __enter__(self) -> Self:
         return self
@@ -79,25 +93,32 @@ class Source:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        os.close(self._fd)
+        with self._lock:
+            self._closed = True
+            self._close_unused()
 
-    def close(self) -> None:
-        """Close the file."""
-        os.close(self._fd)
+    def open(self) -> None:
+        """Open it and see whether it is as claimed. Raise NotYetError, AlteredError, or what Tree.open raises."""
+        fd = self._tree.open(self.asset.path)
+        with self._lock:
+            self._fd = fd
+            self._close_unused()
+        with self._borrowed() as lent:
+            self.sighting = self._examine(lent)
 
-    def _examine(self, settle: float) -> Sighting:
-        quiet = writer_done(self._fd)
+    def _examine(self, fd: int) -> Sighting:
+        quiet = writer_done(fd)
         if quiet is Quiet.BUSY:
             raise NotYetError("its writer is not done", after=None)
-        sighting = self._tree.sight_fd(self.asset.path, self._fd)
+        sighting = self._tree.sight_fd(self.asset.path, fd)
         if time.time_ns() - sighting.ctime_ns < RACY_NS:
             # A second change within the same tick would leave the same time stamps: let the tick pass first.
             time.sleep(RACY_NS / 1e9)
-            sighting = self._tree.sight_fd(self.asset.path, self._fd)
+            sighting = self._tree.sight_fd(self.asset.path, fd)
         if sighting.fingerprint != self.asset.fingerprint:
             raise AlteredError(sighting)
-        unsettled = settle - (time.time() - sighting.fingerprint.mtime_ns / 1e9)
-        if quiet is Quiet.UNKNOWN and 0 < unsettled <= settle:
+        unsettled = self._settle - (time.time() - sighting.fingerprint.mtime_ns / 1e9)
+        if quiet is Quiet.UNKNOWN and 0 < unsettled <= self._settle:
             raise NotYetError("it was written a moment ago", after=unsettled)
         return sighting
 
@@ -129,20 +150,22 @@ class Source:
         return self._read_exactly(start, min(part_size, self.sighting.fingerprint.size - start))
 
     def confirm(self) -> None:
-        """Raise AlteredError unless the file was left alone since it was opened, NotYetError if a writer is at it."""
-        now = self._tree.sight_fd(self.asset.path, self._fd)
-        if (now.fingerprint, now.ctime_ns) != (self.sighting.fingerprint, self.sighting.ctime_ns):
-            # A new name or link changes ctime too, but only reading again could tell it from new content.
-            raise AlteredError(now)
-        if writer_done(self._fd) is Quiet.BUSY:
-            raise NotYetError("somebody opened it for writing while it was uploaded", after=None)
+        """Raise AlteredError unless the file was left alone since it was opened, NotYetError where a writer is at it."""
+        with self._borrowed() as fd:
+            now = self._tree.sight_fd(self.asset.path, fd)
+            if (now.fingerprint, now.ctime_ns) != (self.sighting.fingerprint, self.sighting.ctime_ns):
+                # A new name or link changes ctime too, but only reading again could tell it from new content.
+                raise AlteredError(now)
+            if writer_done(fd) is Quiet.BUSY:
+                raise NotYetError("somebody opened it for writing while it was uploaded", after=None)
 
     def _read_exactly(self, start: int, size: int) -> bytes:
         chunks = []
         while size > 0:
-            chunk = os.pread(self._fd, size, start)
-            if not chunk:
-                raise AlteredError(self._tree.sight_fd(self.asset.path, self._fd))
+            with self._borrowed() as fd:
+                chunk = os.pread(fd, min(size, _STEP), start)
+                if not chunk:
+                    raise AlteredError(self._tree.sight_fd(self.asset.path, fd))
             chunks.append(chunk)
             start += len(chunk)
             size -= len(chunk)
@@ -151,5 +174,21 @@ class Source:
     def _kind(self, head: bytes) -> str:
         return mime.content_type(self.asset.path, head[: mime.HEAD_BYTES])
 
+    @contextmanager
+    def _borrowed(self) -> Iterator[int]:
+        with self._lock:
+            if self._closed or self._fd is None:
+                raise OSError(errno.EBADF, "the upload has ended")
+            self._borrowers += 1
+            fd = self._fd
+        try:
+            yield fd
+        finally:
+            with self._lock:
+                self._borrowers -= 1
+                self._close_unused()
 
-_STEP = 1 << 20
+    def _close_unused(self) -> None:
+        if self._closed and not self._borrowers and self._fd is not None:
+            os.close(self._fd)
+            self._fd = None

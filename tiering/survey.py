@@ -5,14 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from index.asset import RelPath
 from tiering.scan import Oddity, scan
 from tiering.tree import FileError, MissingError, NotRegularError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from index.asset import Sighting
+    from index.asset import RelPath, Sighting
     from tiering.tree import Tree
 
 LARGEST: Final = 10_000

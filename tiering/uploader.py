@@ -129,8 +129,8 @@ class Uploader:
         able = self._probe.capabilities
         if able is None:
             raise UnavailableError("the store has not yet shown what it can be trusted with")
-        source = await asyncio.to_thread(Source, self._tree, asset, settle=self._settle)
-        with source:
+        with Source(self._tree, asset, settle=self._settle) as source:
+            await asyncio.to_thread(source.open)
             return await self._sender.send(source, able)
 
     def _pace(self, error: Exception) -> None:
@@ -153,8 +153,6 @@ def setback(asset: Asset, error: Exception, *, now: float) -> tuple[str, Change]
     match error:
         case AlteredError():
             return "changed", Change.about(asset, Event.CHANGED, sighting=error.sighting, due_at=now)
-        case MissingError():
-            return "changed", Change.about(asset, Event.LOST if asset.proof is None else Event.VANISHED)
         case RefusedError() | NotRegularError():
             code = error.code if isinstance(error, RefusedError) else "not-regular"
             failure = _failure(asset, code, error, retry_at=None)
@@ -183,8 +181,9 @@ def _later(asset: Asset, error: Exception, now: float) -> Failure:
         case StoreError():
             return _failure(asset, error.code, error, retry_at=now + backoff(_tries(asset, error.code)))
         case _:
-            retry_at = now + backoff(_tries(asset, "unreadable"), most=UNREADABLE_MOST)
-            return _failure(asset, "unreadable", error, retry_at=retry_at)
+            # Also where it is missing: the reconciler says what that means, for it sees whether the whole disk is.
+            code = "missing" if isinstance(error, MissingError) else "unreadable"
+            return _failure(asset, code, error, retry_at=now + backoff(_tries(asset, code), most=UNREADABLE_MOST))
 
 
 def _tries(asset: Asset, code: str) -> int:
