@@ -101,7 +101,7 @@ class Uploads:
             return
         directory = self._shelf.uploads / upload_id
         # First what makes it an upload: a crash halfway must not leave one that lacks parts.
-        pass
+        (directory / _ABOUT).unlink(missing_ok=True)
         if directory.exists():
             sync_directory(directory)
             shutil.rmtree(directory)
