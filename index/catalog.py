@@ -8,6 +8,7 @@ the queue entry for its upload: nothing else queues.
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from functools import partial
 from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar
@@ -151,6 +152,13 @@ class Catalog:
         more = len(page) > limit
         return page[:limit], cursor_of(path_to_bytes(page[limit - 1].path)) if more else None
 
+    async def known_keys(self, keys: Sequence[str]) -> set[str]:
+        """Return those of the object keys that are some asset's proof."""
+        rows = await self._connection.submit(
+            lambda raw: raw.execute(queries.KNOWN_KEYS, (json.dumps(keys),)).fetchall()
+        )
+        return {key for (key,) in rows}
+
     @property
     def totals(self) -> Totals:
         """How much there is of everything: always in memory, always as of the last commit."""
@@ -186,6 +194,12 @@ class Catalog:
     async def next_due(self) -> float | None:
         """Return when the next new asset may be claimed."""
         return await self._one(queries.NEXT_DUE)
+
+    async def make_due(self, *, now: float) -> int:
+        """Let everything new be claimed now; return how many were to wait."""
+        count = await self._commits.share(lambda raw: raw.execute(queries.MAKE_DUE, {"now": now}).rowcount)
+        self.work.set()
+        return count
 
     async def observe(self, batch: Observations) -> None:
         """Take in what a scan found. What is stale is left out: the next scan sees it again."""

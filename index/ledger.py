@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from index import queries
 from index.asset import path_to_bytes, printable
 from index.changes import Change, outcome
 from index.errors import StaleTransitionError, UnknownAssetError
-from index.lifecycle import Event, State
+from index.lifecycle import State
 from index.records import record
 from index.rows import asset_from, columns_of
 
@@ -16,9 +16,6 @@ if TYPE_CHECKING:
     import sqlite3
 
     from index.asset import Asset, AssetId, RelPath
-
-_SAME_UPLOAD: Final = frozenset({Event.CLAIMED, Event.SENT, Event.DEFERRED, Event.REFUSED, Event.RETRIED})
-"""After these the same content is still to be sent, and the parts that were sent still count."""
 
 
 def get(connection: sqlite3.Connection, asset_id: AssetId) -> Asset:
@@ -50,8 +47,6 @@ def perform(connection: sqlite3.Connection, change: Change, *, now: float) -> As
     if after.path != before.path:
         _vacate(connection, after)
     save(connection, before, after)
-    if change.event not in _SAME_UPLOAD:
-        connection.execute(queries.END_UPLOAD, (after.id,))
     record(connection, change.event, before.state, after, reason=change.reason, now=now)
     return after
 

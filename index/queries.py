@@ -39,6 +39,8 @@ COLDEST: Final = {order: _COLDEST.format(order=order, columns=COLUMNS) for order
 
 # asset_due
 DUE: Final = f"SELECT {COLUMNS} FROM asset WHERE state = 'new' AND due_at <= ? ORDER BY due_at, row LIMIT ?"
+MAKE_DUE: Final = "UPDATE asset SET due_at = :now WHERE state = 'new' AND due_at > :now"
+KNOWN_KEYS: Final = "SELECT proof_key FROM asset, json_each(?) WHERE proof_key = json_each.value"
 NEXT_DUE: Final = "SELECT due_at FROM asset WHERE state = 'new' ORDER BY due_at LIMIT 1"
 # asset_unprotected: the condition is that of the index, word for word.
 OLDEST_UNPROTECTED: Final = (

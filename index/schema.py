@@ -129,6 +129,7 @@ _FIRST: Final = (
     "CREATE INDEX asset_by_access ON asset (last_access) WHERE state = 'replicated' AND pinned = 0",
     "CREATE INDEX asset_by_age ON asset (discovered_at) WHERE state = 'replicated' AND pinned = 0",
     "CREATE INDEX asset_inode ON asset (inode) WHERE inode IS NOT NULL",
+    "CREATE INDEX asset_key ON asset (proof_key) WHERE proof_key IS NOT NULL",
     "CREATE INDEX asset_purge ON asset (purge) WHERE purge = 1",
     _TOTAL,
     *(f"INSERT INTO total VALUES ('{state}', 0, 0, 0)" for state in State),

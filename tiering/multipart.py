@@ -55,6 +55,7 @@ class Multipart:
         sent = await self._send_parts(source, key, upload_id, digests, missing)
         parts = sorted([*have, *sent], key=lambda part: part.number)
         info = await self._store.complete(key, upload_id, parts, condition)
+        await self._catalog.end_upload(asset.id)
         return info, sum(part.size for part in sent)
 
     async def abandon(self, asset: Asset) -> None:
