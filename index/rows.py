@@ -97,8 +97,10 @@ def asset_from(row: Row) -> Asset:
 def known_from(row: Row) -> Known:
     """Return what a scan compares. Raise CorruptIndexError as asset_from does."""
     try:
-        path, state, fingerprint = path_from_bytes(row[1]), _STATES[row[2]], _fingerprint(row[4:7])
-        return Known(row[0], path, state, row[3], fingerprint, *row[7:11], row[11] == 1)
+        asset_id, path, state, generation, *_, ctime_ns, disk_bytes, links, last_access, proven = row
+        fingerprint = _fingerprint(row[4:7])
+        known = path_from_bytes(path), _STATES[state], generation, fingerprint, ctime_ns, disk_bytes, links
+        return Known(asset_id, *known, last_access, proven == 1)
     except (KeyError, ValueError, TypeError, AttributeError) as error:
         raise CorruptIndexError(f"the row of asset {row[0]!r} makes no sense ({error!r})") from error
 

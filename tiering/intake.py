@@ -7,6 +7,7 @@ writer is done; what is missing, whether the kernel says so beneath a root that 
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Unpack
 
@@ -110,7 +111,10 @@ class Intake:
 
     async def mark(self) -> None:
         """Take a root whose marker is missing or foreign for ours, on the word of a person."""
-        if await self.marker_fault() is not None:
+        if await self.marker_fault() is None:
+            return
+        # Where it cannot be written the fault stays, and is told by whoever asks for it next.
+        with suppress(FileError):
             await asyncio.to_thread(self._tree.prepare)
             await asyncio.to_thread(self._tree.write_marker, self._root_id)
 
