@@ -41,15 +41,14 @@ def explain(context: typer.Context, path: Path) -> None:
     if given.json:
         render.show_json(found)
         return
-    proof = found.get("proof") or {}
-    proven = ", ".join(f"{name} {value}" for name, value in proof.items() if value is not None)
+    proof = found["proof"] or {"": "none"}
     render.show_pairs(
         (
             ("path", found["path"]),
             ("state", found["state"]),
-            ("proof", proven or "none"),
-            ("heat", found.get("heat")),
-            ("rank", found.get("rank")),
+            *((f"proof {name}".rstrip(), value) for name, value in proof.items()),
+            ("heat", found["heat"]),
+            ("rank", found["rank"]),
             ("next", found["next"]),
             *(("because", reason) for reason in found["reasons"]),
         )
