@@ -113,8 +113,12 @@ class Catalog:
         return await self._known(queries.BETWEEN, where | {"upto": path_to_bytes(upto)})
 
     async def below(self, directory: RelPath) -> Knowns:
-        """Return what is known, tombstones not counted, of this path and all beneath it."""
-        return await self._known(queries.BELOW, {"directory": path_to_bytes(directory)})
+        """Return what is known, tombstones not counted, of this path and all beneath it; of everything for ""."""
+        if not directory:
+            return await self.between("", None)
+        raw = path_to_bytes(directory)
+        # `0` is the byte that follows `/`.
+        return await self._known(queries.BELOW, {"directory": raw, "first": raw + b"/", "beyond": raw + b"0"})
 
     async def by_inode(self, inode: int, size: int, mtime_ns: int) -> Knowns:
         """Return the hot assets whose file had this fingerprint."""

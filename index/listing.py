@@ -43,8 +43,7 @@ class Query:
 
 def cursor_of(path: bytes) -> str:
     """Return where a page ended, as clients may see it."""
-    check = zlib.crc32(path).to_bytes(_CHECK_BYTES, "big")
-    return base64.urlsafe_b64encode(check + path).rstrip(b"=").decode()
+    return base64.urlsafe_b64encode(_check(path) + path).rstrip(b"=").decode()
 
 
 def path_of(cursor: str) -> bytes:
@@ -55,9 +54,13 @@ def path_of(cursor: str) -> bytes:
         except binascii.Error:
             raw = b""
         check, path = raw[:_CHECK_BYTES], raw[_CHECK_BYTES:]
-        if check == zlib.crc32(path).to_bytes(_CHECK_BYTES, "big"):
+        if check == _check(path):
             return path
     raise ValueError(f"{cursor!r} is no cursor; begin again without one")
+
+
+def _check(path: bytes) -> bytes:
+    return zlib.crc32(b"cursor" + path).to_bytes(_CHECK_BYTES, "big")
 
 
 def read_slice(

@@ -16,11 +16,9 @@ BETWEEN: Final = (
     f"SELECT {KNOWN_COLUMNS} FROM asset WHERE path > :after AND path <= :upto AND state <> 'gone' ORDER BY path"
 )
 BEYOND: Final = f"SELECT {KNOWN_COLUMNS} FROM asset WHERE path > :after AND state <> 'gone' ORDER BY path"
-# `0` is the byte that follows `/`.
 BELOW: Final = (
     f"SELECT {KNOWN_COLUMNS} FROM asset"
-    " WHERE (path = :directory OR path > :directory || x'2f' AND path < :directory || x'30') AND state <> 'gone'"
-    " ORDER BY path"
+    " WHERE (path = :directory OR path > :first AND path < :beyond) AND state <> 'gone' ORDER BY path"
 )
 # asset_inode
 BY_INODE: Final = f"SELECT {KNOWN_COLUMNS} FROM asset WHERE inode = ? AND size = ? AND mtime_ns = ?"
