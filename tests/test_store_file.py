@@ -153,6 +153,23 @@ async def test_crash_while_aborting(tmp_path: Path) -> None:
                 assert list(await store.list_parts("big", pending.upload_id)) == upload_parts()
 
 
+async def test_an_upload_ends_before_its_parts_go(store: FileStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What makes it an upload is the first thing removed, in whatever order a directory lists the rest."""
+    upload_id = await store.create_upload("big", PLAIN)
+    await store.put_part("big", upload_id, 1, NEW, md5=hashlib.md5(NEW).digest())
+    removed: list[str] = []
+    real = os.unlink
+
+    def spy(path: Any, **options: Any) -> None:
+        removed.append(Path(path).name)
+        real(path, **options)
+
+    monkeypatch.setattr(os, "unlink", spy)
+    await store.abort("big", upload_id)
+    assert removed[0] == "about.json"
+    assert len(removed) == 2
+
+
 # ---- durability ----------------------------------------------------------------------------------------------------
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from botocore.credentials import ReadOnlyCredentials
     from obstore.store import S3Credential
 
-_FRESH_SECONDS: Final = 60
+_FRESH_SECONDS: Final = 5
 """How long the Rust library uses credentials before it asks again; asking costs nothing while they last."""
 _METHODS: Final = {
     "env": "the environment (AWS_ACCESS_KEY_ID)",
