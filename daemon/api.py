@@ -6,6 +6,7 @@ goes wrong is answered in one shape.
 
 from __future__ import annotations
 
+import functools
 import json
 import logging
 from typing import TYPE_CHECKING, Final
@@ -87,7 +88,12 @@ class Api:
 
 async def describe(service: Service, call: Call) -> StreamResponse:  # noqa: ARG001 - handlers are all alike
     """Answer the description of all this."""
-    return bytes_response(json.dumps(document((*ROUTES, DESCRIPTION), version=service.version)).encode(), media=JSON)
+    return bytes_response(_description(service.version), media=JSON)
+
+
+@functools.cache
+def _description(version: str) -> bytes:
+    return json.dumps(document((*ROUTES, DESCRIPTION), version=version)).encode()
 
 
 DESCRIPTION: Final = Route(

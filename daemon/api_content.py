@@ -8,13 +8,15 @@ from contextlib import aclosing
 from email.utils import formatdate
 from typing import TYPE_CHECKING, Final
 
+from aiohttp import web
+
 from daemon import models
 from daemon.counting import counted
 from daemon.problem import ApiError
 from daemon.ranges import Conditions, Entity, Reply, decide
-from daemon.responses import bytes_response, empty_response, error_response, stream_response
+from daemon.responses import empty_response, error_response, stream_response
 from daemon.route import Route
-from daemon.sending import INLINE_BYTES, BrokenAnswerError, abort, read_inline, send_chunks, send_file
+from daemon.sending import INLINE_BYTES, AlteredFileError, Sending, read_inline
 from daemon.unexpected import answer_for
 from tiering.answers import ColdContent, HotContent, Peek
 from tiering.entity import content_sha256, entity_tag
@@ -87,50 +89,53 @@ async def _send_hot(
         early = _without_bytes(reply, content.asset, entity, now, tally)
         if early is not None:
             return early
-        headers = _whole_headers(content.asset, entity, now)
+        head = stream_response(reply.status, _whole_headers(content.asset, entity, now))
+        head.content_length = reply.stop - reply.start
         if reply.status == 206:  # noqa: PLR2004 - a status is its own name
-            headers["Content-Range"] = f"bytes {reply.start}-{reply.stop - 1}/{entity.size}"
-        return await _send_span(service, call, content, (reply, headers), tally)
+            head.headers["Content-Range"] = f"bytes {reply.start}-{reply.stop - 1}/{entity.size}"
+        return await _send_span(call, content, reply, head, tally)
     finally:
         os.close(content.fd)
 
 
 async def _send_span(
-    service: Service, call: Call, content: HotContent, head: tuple[Reply, dict[str, str]], tally: Tally
+    call: Call, content: HotContent, reply: Reply, head: StreamResponse, tally: Tally
 ) -> StreamResponse:
-    reply, headers = head
     length = reply.stop - reply.start
-    if length <= INLINE_BYTES:
-        tally.size = length
+    if length > INLINE_BYTES:
+        await head.prepare(call.request)
+        await _sending(call, head, tally).send_file(content, reply.start, reply.stop)
+        return head
+    try:
         body = read_inline(content, reply.start, reply.stop)
-        return bytes_response(body, media=headers.pop("Content-Type"), status=reply.status, headers=headers)
-    response = stream_response(reply.status, headers)
-    response.content_length = length
-    await response.prepare(call.request)
-    await send_file(
-        call.request, content, (reply.start, reply.stop), stall_seconds=service.limits.stall_seconds, tally=tally
-    )
-    return response
+    except AlteredFileError as error:
+        tally.result = "error"
+        raise ApiError(503, "changing", str(error), hint="ask again when its writer is done", retry_after=1) from error
+    tally.size = length
+    return web.Response(body=body, status=head.status, headers=head.headers)
 
 
 async def _send_cold(service: Service, call: Call, content: ColdContent, tally: Tally) -> StreamResponse:
     """Send it as it comes. The first chunk is awaited before the head, so that a store that is down is a plain 503."""
     async with aclosing(content.chunks) as chunks:
         first = await anext(chunks, b"")
-        entity = _entity(content)
-        response = stream_response(200, _whole_headers(content.asset, entity, service.clock()))
-        response.content_length = content.size
+        head = stream_response(200, _whole_headers(content.asset, _entity(content), service.clock()))
+        head.content_length = content.size
         tally.found(hit=False)
-        await response.prepare(call.request)
+        await head.prepare(call.request)
+        sending = _sending(call, head, tally)
         try:
-            await send_chunks(response, first, chunks, tally)
+            await sending.send_chunks(first, chunks)
         except ConnectionError:
             raise
         except Exception as error:
             tally.result = "error"
-            abort(call.request)
-            raise BrokenAnswerError(str(answer_for(error))) from error
-    return response
+            raise sending.broken(str(answer_for(error))) from error
+    return head
+
+
+def _sending(call: Call, head: StreamResponse, tally: Tally) -> Sending:
+    return Sending(request=call.request, response=head, tally=tally, stall_seconds=call.limits.stall_seconds)
 
 
 def _entity(content: Peek | HotContent | ColdContent) -> Entity:

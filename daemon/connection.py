@@ -40,6 +40,7 @@ class Crowd:
         self._limit = limit
         self._members: set[Connection] = set()
         self._idle: dict[Connection, None] = {}
+        self.closed = False
 
     def __repr__(self) -> str:
         return f"<Crowd {len(self._members)} of {self._limit}, {len(self._idle)} idle>"
@@ -59,6 +60,10 @@ class Crowd:
         self.leave(longest)
         longest.force_close()
         return True
+
+    def close(self) -> None:
+        """Take nobody in any more: what was on its way when the socket closed has come too late."""
+        self.closed = True
 
     def leave(self, connection: Connection) -> None:
         """Forget a connection."""
@@ -104,10 +109,15 @@ class Connection(web.RequestHandler):
         self._wire = transport  # type: ignore[assignment] # a stream's transport can be written to
         # Whatever the kernel does not take at once starts the stall clock.
         self._wire.set_write_buffer_limits(high=0)
-        if not self._crowd.admit(self):
+        if self._crowd.closed:
+            self._wire.abort()
+        elif not self._crowd.admit(self):
             self._wire.write(_FULL)
             self._wire.close()
-            return
+        else:
+            self._begin(transport)
+
+    def _begin(self, transport: asyncio.BaseTransport) -> None:
         self.peer = peer_of(transport.get_extra_info("socket"))
         super().connection_made(transport)
 
@@ -178,6 +188,10 @@ class Listener(web.Server):
         self._api = api
         self._limits = limits
         self._crowd = Crowd(limits.connections)
+
+    def close(self) -> None:
+        """Take no new connection; those that are there go on."""
+        self._crowd.close()
 
     def __call__(self) -> Connection:
         """Return the protocol of a new connection."""

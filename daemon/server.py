@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final, Self
@@ -28,7 +29,7 @@ class Server:
     def __init__(self, service: Service, *, grace_seconds: float) -> None:
         self._service = service
         self._grace_seconds = grace_seconds
-        self._runners: list[web.ServerRunner] = []
+        self._listeners: list[tuple[Listener, web.ServerRunner]] = []
         self._socket: tuple[Path, int] | None = None
         self.port: int | None = None
 
@@ -50,18 +51,21 @@ class Server:
         return self
 
     async def _serve(self, sock: socket.socket, api: Api) -> None:
-        runner = web.ServerRunner(Listener(api, self._service.limits), shutdown_timeout=self._grace_seconds / _PHASES)
+        listener = Listener(api, self._service.limits)
+        runner = web.ServerRunner(listener, shutdown_timeout=self._grace_seconds / _PHASES)
         await runner.setup()
-        self._runners.append(runner)
+        self._listeners.append((listener, runner))
         await web.SockSite(runner, sock, backlog=BACKLOG).start()
 
     async def stop(self) -> None:
         """Take nobody new, let answers end within the grace time, cut what is left and remove the socket file."""
         self._remove_socket()
         self._service.followers.close()
-        for runner in self._runners:
-            await runner.cleanup()
-        self._runners.clear()
+        async with asyncio.TaskGroup() as group:
+            for listener, runner in self._listeners:
+                listener.close()
+                group.create_task(runner.cleanup())
+        self._listeners.clear()
 
     def _remove_socket(self) -> None:
         if self._socket is None:

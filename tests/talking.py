@@ -19,8 +19,15 @@ from daemon.route import Service
 from daemon.server import Server
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Callable, Mapping
     from pathlib import Path
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Let everybody go on until it holds, for some seconds at most."""
+    async with asyncio.timeout(10):
+        while not condition():  # noqa: ASYNC110 - what is waited for is the server's, and tells nobody
+            await asyncio.sleep(0.001)
 
 
 @dataclass
@@ -100,6 +107,20 @@ class Line:
             return await self.reader.read() == b""
         except ConnectionResetError:
             return True
+
+    def stop_reading(self) -> None:
+        """Leave what comes to the kernel, until `read_again`."""
+        self.transport.pause_reading()
+
+    def read_again(self) -> None:
+        """Take what comes."""
+        self.transport.resume_reading()
+
+    @property
+    def transport(self) -> asyncio.ReadTransport:
+        """The client's end."""
+        transport: Any = self.writer.transport
+        return transport
 
     def close(self) -> None:
         """Hang up."""

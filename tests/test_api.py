@@ -1,0 +1,493 @@
+"""Every request of the contract but content, over a real socket, against tiers in memory."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from fake_tiers import NOW, a_proof, an_asset, status
+from talking import request, serve, until
+
+from daemon import models
+from index.asset import Failure
+from index.errors import StaleTransitionError, UnknownAssetError
+from index.lifecycle import State
+from tiering.answers import BrakeState, ColdTier, Disk
+from tiering.leases import TooManyLeasesError
+from tiering.outcome import ConflictError, DamagedError, IgnoredError, NoSpaceError
+from tiering.store import RefusedError, ThrottledError, UnavailableError
+from tiering.tree import BusyError, MissingError, NotRegularError, UnreadableError
+from tiering.tree import NoSpaceError as NoFileSpaceError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from talking import Answer, Served
+
+ODD = "d/\udcff%+#?\n\u00e4"
+ODD_HREF = "d/%FF%25%2B%23%3F%0A%C3%A4"
+
+
+@pytest.fixture
+async def served(tmp_path: Path) -> AsyncIterator[Served]:
+    """A server on empty tiers."""
+    async with serve(tmp_path) as found:
+        yield found
+
+
+def as_promised(model: type[models.Model], answer: Answer) -> Any:
+    """The answer's JSON, which must be what its model says, no field more or less."""
+    assert answer.headers["Content-Type"] == "application/json"
+    found = model.model_validate_json(answer.body)
+    assert found.model_dump(mode="json") == answer.json
+    return answer.json
+
+
+async def test_an_asset_is_shown_as_the_contract_says(served: Served) -> None:
+    """Every field is there; the key is the whole one, with the store's prefix, and the URL leads to it."""
+    failure = Failure("unavailable", "later", 3, NOW + 5)
+    served.tiers.catalog.assets[ODD] = replace(
+        served.tiers.add_hot(ODD, b"abc"), proof=a_proof(b"abc"), failure=failure
+    )
+    shown = as_promised(models.Asset, await served.get(f"/v1/assets/{ODD_HREF}"))
+    assert shown["path"] == "d/\ufffd%+#?\n\u00e4"
+    assert shown["href"] == ODD_HREF
+    assert (shown["key"], shown["url"]) == ("pre/pics/key.png", "s3://bucket/pre/pics/key.png")
+    assert shown["digest"] == f"sha256:{shown['etag']}"
+    assert (shown["size"], shown["mtime"], shown["failure"]["retry_at"]) == (3, 1.7e9, NOW + 5)
+    assert shown["proof"]["mtime"] == 1.7e9
+
+
+async def test_an_asset_without_anything_is_shown(served: Served) -> None:
+    """What is not known is null."""
+    served.tiers.catalog.assets["a"] = an_asset("a", type=None, fields={}, tags={}, content_type=None)
+    shown = as_promised(models.Asset, await served.get("/v1/assets/a"))
+    assert {name for name, value in shown.items() if value is None} == {
+        "key", "url", "mtime", "content_type", "digest", "type", "heat", "proof", "failure",
+    }  # fmt: skip
+
+
+async def test_a_list_is_paged_and_filtered(served: Served) -> None:
+    """The index is asked for exactly what the query says, and its cursor goes back and forth."""
+    for name in "abc":
+        served.tiers.add_hot(name, b"x")
+    page = as_promised(models.AssetPage, await served.get("/v1/assets?limit=2"))
+    assert [asset["path"] for asset in page["assets"]] == ["a", "b"]
+    rest = as_promised(models.AssetPage, await served.get(f"/v1/assets?limit=2&cursor={page['cursor']}"))
+    assert ([asset["path"] for asset in rest["assets"]], rest["cursor"]) == (["c"], None)
+    await served.get("/v1/assets?state=new&state=cold&type=t&q=%C3%A4&field.k=v&tag.a.b=c&pinned=true")
+    query, limit, cursor = served.tiers.catalog.asked[-1]
+    assert (tuple(query.states), query.type, query.text, query.pinned) == ((State.NEW, State.COLD), "t", "ä", True)
+    assert (query.fields, query.tags, limit, cursor) == ({"k": "v"}, {"a.b": "c"}, 100, None)
+
+
+@pytest.mark.parametrize(
+    ("query", "name"),
+    [
+        ("limit=0", "limit"),
+        ("limit=1001", "limit"),
+        ("limit=x", "limit"),
+        ("state=lost", "state"),
+        ("cursor=a%20b", "cursor"),
+        ("cursor=wrong", "cursor"),
+        ("colour=red", "colour"),
+        ("fields=x", "fields"),
+        ("limit=1&limit=2", "limit"),
+    ],
+)
+async def test_a_wrong_query_is_named(served: Served, query: str, name: str) -> None:
+    """400, and the message says which parameter."""
+    answer = await served.get(f"/v1/assets?{query}")
+    assert answer.status == 400
+    assert name in answer.json["error"]["message"]
+
+
+@pytest.mark.parametrize("target", ["/v1/assets/a/../b", "/v1/open//a", "/v1/content/a//b", "/v1/explain/%zz"])
+async def test_a_path_is_taken_to_the_byte(served: Served, target: str) -> None:
+    """No library folds a path before it is judged."""
+    answer = await served.get(target)
+    assert (answer.status, answer.code) == (400, "bad-path")
+    assert served.tiers.calls == []
+
+
+async def test_an_encoded_slash_is_a_slash(served: Served) -> None:
+    """A file's name has no slash in it, so %2F can mean but one thing."""
+    served.tiers.add_hot("a/b", b"x")
+    assert (await served.get("/v1/assets/a%2fb")).json["href"] == "a/b"
+    assert (await served.get("http://x/v1/assets/a/b")).status == 200
+
+
+async def test_registering_says_what_an_application_knows(served: Served) -> None:
+    """PUT leaves alone what is not given; no body at all is fine."""
+    served.tiers.add_hot("a", b"x")
+    as_promised(models.Asset, await served.ask("PUT", "/v1/assets/a"))
+    assert served.tiers.given[-1] == {"path": "a", "type": None, "fields": None, "tags": None}
+    told = {"type": "clip", "tags": {"k": "v"}}
+    shown = as_promised(models.Asset, await served.ask("PUT", "/v1/assets/a", body=told))
+    assert (shown["type"], shown["tags"], shown["fields"]) == ("clip", {"k": "v"}, {"reel": "1"})
+
+
+async def test_a_patch_is_merged(served: Served) -> None:
+    """What is left out stays, null removes, what is given replaces."""
+    served.tiers.add_hot("a", b"x")
+    shown = (await served.ask("PATCH", "/v1/assets/a", body={"fields": {"take": "2"}})).json
+    assert (shown["type"], shown["fields"], shown["tags"]) == ("photo", {"reel": "1", "take": "2"}, {"mood": "calm"})
+    shown = (
+        await served.ask("PATCH", "/v1/assets/a", body={"type": None, "fields": {"reel": None}, "tags": None})
+    ).json
+    assert (shown["type"], shown["fields"], shown["tags"]) == (None, {"take": "2"}, {})
+
+
+async def test_deleting_answers_what_is_left(served: Served) -> None:
+    """The tombstone is shown."""
+    served.tiers.add_hot("a", b"x")
+    assert as_promised(models.Asset, await served.ask("DELETE", "/v1/assets/a"))["state"] == "gone"
+
+
+async def test_an_explanation(served: Served) -> None:
+    """Rank, next and reasons as the tiers say."""
+    served.tiers.catalog.assets["a"] = replace(served.tiers.add_hot("a", b"x"), proof=a_proof(b"x"))
+    shown = as_promised(models.Explanation, await served.get("/v1/explain/a"))
+    assert (shown["rank"], shown["next"], shown["reasons"]) == (3, "stays", ["it was used a minute ago"])
+
+
+async def test_opening_what_is_hot(served: Served) -> None:
+    """The exact place on disk, with a lease that can be renewed and released once."""
+    served.tiers.add_hot(ODD, b"abc")
+    opened = as_promised(models.Opened, await served.get(f"/v1/open/{ODD_HREF}"))
+    assert opened["href"] == f"{served.tiers.root}/{ODD_HREF}"
+    assert (opened["hit"], opened["size"], opened["state"]) == (True, 3, "replicated")
+    assert served.tiers.given[-1]["wait"] == 30.0
+    lease = f"/v1/leases/{opened['lease']['id']}"
+    assert as_promised(models.Lease, await served.ask("POST", lease)) == opened["lease"]
+    assert (await served.ask("DELETE", lease)).status == 204
+    for method in ("POST", "DELETE"):
+        answer = await served.ask(method, lease)
+        assert (answer.status, answer.code) == (404, "unknown-lease")
+    assert served.observer.seen == [("hit", 3)]
+
+
+async def test_opening_what_is_not_ready(served: Served) -> None:
+    """202, when to ask again, and no lease; a miss that brought nothing."""
+    served.tiers.add_cold("a", b"abc")
+    answer = await served.get("/v1/open/a?wait=0.5")
+    assert (answer.status, answer.headers["Retry-After"]) == (202, "1")
+    assert as_promised(models.Pending, answer)["state"] == "cold"
+    assert served.tiers.given[-1]["wait"] == 0.5
+    assert served.observer.seen == [("miss", 0)]
+
+
+@pytest.mark.parametrize("wait", ["-1", "3601", "nan", "inf", "soon"])
+async def test_a_wait_is_a_number_of_seconds(served: Served, wait: str) -> None:
+    """Nothing waits for ever, or for nonsense."""
+    answer = await served.get(f"/v1/open/a?wait={wait}")
+    assert (answer.status, answer.code) == (400, "bad-input")
+    assert served.observer.seen == [("error", 0)]
+
+
+@pytest.mark.parametrize("name", ["promote", "demote", "pin", "unpin", "retry"])
+async def test_a_command_by_paths(served: Served, name: str) -> None:
+    """One result a path, in order; what is unknown is a result too."""
+    served.tiers.add_hot("a b", b"xy")
+    body = {"paths": ["a%20b", "\udcff"], "wait": False}
+    shown = as_promised(models.Results, await served.ask("POST", f"/v1/{name}", body=body))
+    known, unknown = shown["results"]
+    assert known == {**known, "path": "a b", "href": "a%20b", "outcome": "done", "state": "replicated", "size": 2}
+    assert unknown == {**unknown, "path": "\ufffd", "href": "%FF", "outcome": "unknown", "state": None, "size": 0}
+    assert (known["reason"], unknown["reason"]) == ("", "there is no such asset")
+    assert shown["dry_run"] is False
+    assert served.tiers.calls == [name]
+    given = served.tiers.given[-1]
+    assert (given["selection"].paths, given["dry_run"], given["wait"]) == (("a b", "\udcff"), False, False)
+    assert given.get("overwrite", False) is False
+
+
+async def test_a_command_by_filter(served: Served) -> None:
+    """An empty filter means all; a plan changes nothing."""
+    served.tiers.add_hot("a", b"x")
+    shown = (await served.ask("POST", "/v1/demote", body={"filter": {}, "dry_run": True})).json
+    assert (shown["dry_run"], [result["outcome"] for result in shown["results"]]) == (True, ["planned"])
+    assert served.tiers.given[-1]["wait"] is True
+    chosen = {"state": ["cold"], "type": "t", "q": "x", "fields": {"a": "b"}, "tags": {"c": "d"}, "pinned": False}
+    await served.ask("POST", "/v1/retry", body={"filter": chosen, "overwrite": True})
+    query = served.tiers.given[-1]["selection"].query
+    assert (tuple(query.states), query.type, query.text, query.pinned) == ((State.COLD,), "t", "x", False)
+    assert (query.fields, query.tags, served.tiers.given[-1]["overwrite"]) == ({"a": "b"}, {"c": "d"}, True)
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (b"", "exactly one"),
+        (b"{}", "exactly one"),
+        (b'{"paths": ["a"], "filter": {}}', "exactly one"),
+        (b'{"paths": []}', "paths"),
+        (b'{"paths": [1]}', "paths.0"),
+        (b'{"paths": ["../a"]}', "not a path"),
+        (b'{"paths": ["a"], "dry_run": "no"}', "dry_run"),
+        (b'{"paths": ["a"], "overwrite": true}', "overwrite"),
+        (b'{"filter": {"colour": "red"}}', "filter.colour"),
+        (b'{"filter": {"state": ["lost"]}}', "filter.state.0"),
+        (b"[]", "the body"),
+        (b"{", "not JSON"),
+        (b"\xff", "not JSON"),
+        (b"[" * 100_000, "not JSON"),
+    ],
+)
+async def test_a_wrong_body_is_named(served: Served, body: bytes, said: str) -> None:
+    """400, the message says which field, and nothing is asked of the tiers."""
+    answer = await served.ask("POST", "/v1/promote", raw_body=body)
+    assert answer.status == 400
+    assert said in answer.json["error"]["message"]
+    assert served.tiers.calls == []
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "said"),
+    [
+        (UnknownAssetError("no asset 'a'"), 404, "unknown-asset"),
+        (ConflictError("busy", hint="wait"), 409, "conflict"),
+        (IgnoredError("ignored"), 409, "ignored"),
+        (StaleTransitionError("moved"), 409, "conflict"),
+        (NotRegularError("a", "a FIFO"), 409, "not-regular"),
+        (MissingError("a", "gone"), 404, "unknown-asset"),
+        (UnavailableError("time-out"), 503, "unavailable"),
+        (ThrottledError("slow down"), 503, "throttled"),
+        (RefusedError("no such bucket", hint="make it"), 503, "refused"),
+        (DamagedError("wrong"), 503, "damaged"),
+        (BusyError("a", "written"), 503, "changing"),
+        (UnreadableError("a", "EIO"), 503, "unreadable"),
+        (TooManyLeasesError("too many"), 503, "too-many-leases"),
+        (NoSpaceError("no room"), 507, "no-space"),
+        (NoFileSpaceError("a", "ENOSPC"), 507, "no-space"),
+    ],
+)
+async def test_each_failure_has_its_status(served: Served, error: Exception, code: int, said: str) -> None:
+    """What went wrong decides the answer; whatever waiting can mend says when to come again."""
+    served.tiers.fail = error
+    answer = await served.get("/v1/assets/a")
+    assert (answer.status, answer.code, answer.json["error"]["message"]) == (code, said, str(error))
+    assert answer.json["error"]["hint"] == (getattr(error, "hint", "") or answer.json["error"]["hint"])
+    comes_again = isinstance(error, UnavailableError | TooManyLeasesError | BusyError)
+    assert ("Retry-After" in answer.headers) is comes_again
+
+
+async def test_a_bug_is_answered_and_logged_once(served: Served, caplog: pytest.LogCaptureFixture) -> None:
+    """500 with a name that the log knows, with the traceback, and nothing of the bug in the answer."""
+    served.tiers.fail = ZeroDivisionError("secret")
+    with caplog.at_level(logging.ERROR):
+        answer = await served.get("/v1/assets/a")
+    assert (answer.status, answer.code) == (500, "internal")
+    assert "secret" not in answer.body.decode()
+    (record,) = caplog.records
+    assert record.exc_info is not None
+    assert record.args[0] in answer.json["error"]["message"]  # type: ignore[index]
+    served.tiers.fail = None
+    assert (await served.get("/v1/health")).status == 200
+
+
+async def test_what_is_not_there_is_said(served: Served) -> None:
+    """404 for targets that nobody has, 405 with what is allowed for methods."""
+    for target in ("/", "/v1", "/v1/", "/v1/nothing", "/v1/assets2/a", "/metrics/", "/v1/health/", "//v1/health"):
+        answer = await served.get(target)
+        assert (answer.status, answer.code) == (404, "no-such-request"), target
+    answer = await served.ask("POST", "/v1/assets/a")
+    assert (answer.status, answer.code, answer.headers["Allow"]) == (405, "bad-method", "DELETE, GET, PATCH, PUT")
+
+
+async def test_status_has_everything(served: Served) -> None:
+    """Every state, and the rates of the observer."""
+    shown = as_promised(models.Status, await served.get("/v1/status"))
+    assert shown["assets"] == dict.fromkeys(State, 0) | {"replicated": 2, "cold": 1}
+    assert shown["store"]["capabilities"] == {"conditional": True}
+    assert shown["rates"] == {"upload_bytes_per_second": 0.0, "hit_ratio": 0.0}
+
+
+@pytest.mark.parametrize(
+    ("what", "code", "word"),
+    [
+        ({}, 200, "ok"),
+        ({"store": ColdTier(url="s3://b", reachable=False, reason="time-out")}, 200, "degraded"),
+        ({"brake": BrakeState(engaged=True, reason="12 files vanished")}, 200, "degraded"),
+        ({"disk": Disk(total=1, free=0, used=1, limit=1, high=0.9, low=0.8, full=True)}, 200, "degraded"),
+        ({"assets": {State.STUCK: 1}}, 200, "degraded"),
+        ({"assets": {State.DAMAGED: 1}}, 200, "degraded"),
+        ({"faults": ("the cache root is gone",)}, 503, "failing"),
+    ],
+)
+async def test_health_is_about_hot_bytes(served: Served, what: dict[str, Any], code: int, word: str) -> None:
+    """Only what keeps hot bytes from being served is a 503; all else is a reason."""
+    served.tiers.now = status(**what)
+    answer = await served.get("/v1/health")
+    shown = as_promised(models.Health, answer)
+    assert (answer.status, shown["status"], len(shown["reasons"])) == (code, word, 0 if word == "ok" else 1)
+    assert (shown["root"], shown["version"]) == (str(served.tiers.root), "1.2.3")
+
+
+async def test_events_that_were_are_listed(served: Served) -> None:
+    """From a cursor on, exact names included, and then the end if nobody follows."""
+    asset = served.tiers.add_hot(ODD, b"x")
+    for _ in range(3):
+        served.tiers.catalog.happen(asset)
+    answer = await served.get("/v1/events?follow=false&after=1")
+    assert answer.headers["Content-Type"] == "application/x-ndjson"
+    assert [line["cursor"] for line in answer.lines] == [2, 3]
+    assert {line["href"] for line in answer.lines} == {ODD_HREF}
+    for line in answer.body.splitlines():
+        assert models.Change.model_validate_json(line)
+    assert len((await served.get("/v1/events?follow=false")).lines) == 3
+
+
+async def test_many_events_come_whole(served: Served) -> None:
+    """More than fit one batch: none twice, none left out."""
+    asset = served.tiers.add_hot("a", b"x")
+    for _ in range(1203):
+        served.tiers.catalog.happen(asset)
+    answer = await served.get("/v1/events?follow=false")
+    assert [line["cursor"] for line in answer.lines] == list(range(1, 1204))
+
+
+async def test_events_are_followed_until_the_server_stops(served: Served) -> None:
+    """What happens is told at once; at the end the answer ends whole, and no client holds up the stop."""
+    asset = served.tiers.add_hot("a", b"x")
+    line = await served.connect()
+    await line.send(request("GET", "/v1/events"))
+    assert (await line.head())[0] == 200
+    for cursor in (1, 2):
+        served.tiers.catalog.happen(asset)
+        assert b'"cursor":%d,' % cursor in await line.chunk()
+    async with asyncio.timeout(1):
+        await served.server.stop()
+    while await line.chunk():
+        pass
+    assert await line.is_closed()
+
+
+async def test_silence_is_broken_by_empty_lines(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A follower can tell that nothing happens from a connection that is dead."""
+    monkeypatch.setattr("daemon.api_events.BEAT_SECONDS", 0.01)
+    line = await served.connect()
+    await line.send(request("GET", "/v1/events"))
+    await line.head()
+    assert await line.chunk() == b"\n"
+    assert await line.chunk() == b"\n"
+
+
+async def test_a_follower_who_leaves_is_forgotten(served: Served) -> None:
+    """Nothing goes on waiting for a client that has gone."""
+    line = await served.connect()
+    await line.send(request("GET", "/v1/events"))
+    await line.head()
+    await until(lambda: served.service.followers._waits)
+    line.close()
+    await until(lambda: not served.service.followers._waits)
+
+
+async def test_a_cursor_that_is_not_kept_is_refused(served: Served) -> None:
+    """Events are never skipped silently: not the pruned ones, and not those of an index that was rebuilt."""
+    asset = served.tiers.add_hot("a", b"x")
+    for _ in range(9):
+        served.tiers.catalog.happen(asset)
+    served.tiers.catalog.records = served.tiers.catalog.records[4:]
+    served.tiers.catalog.oldest = 5
+    for after, code in ((0, 200), (3, 410), (4, 200), (9, 200), (10, 410)):
+        answer = await served.get(f"/v1/events?follow=false&after={after}")
+        assert answer.status == code, after
+        if code == 410:
+            assert answer.code == "cursor-expired"
+    assert (await served.get("/v1/events?after=-1")).status == 400
+
+
+async def test_a_verification_tells_line_by_line(served: Served) -> None:
+    """Progress, then the report, in the models' shapes."""
+    answer = await served.ask("POST", "/v1/verify", body={"deep": True})
+    assert served.tiers.given == [{"deep": True}]
+    for line in answer.body.splitlines():
+        assert models.VerifyLine.model_validate_json(line)
+    difference = {"path": "a\ufffd", "href": "a%FF", "kind": "missing", "detail": "no such object"}
+    report = {"checked": 2, "bytes": 20, "differences": [difference], "superseded": ["old"], "ok": False}
+    assert answer.lines == [{"progress": {"checked": 1, "total": 2, "bytes": 10}}, {"report": report}]
+
+
+async def test_a_verification_that_breaks_says_so_last(served: Served) -> None:
+    """At once: a plain error. Midway: the last line is the error."""
+    served.tiers.break_error = UnavailableError("the store went away")
+    answer = await served.ask("POST", "/v1/verify")
+    assert (answer.status, answer.lines[-1]["error"]["code"]) == (200, "unavailable")
+    assert models.VerifyLine.model_validate(answer.lines[-1])
+    served.tiers.fail = UnavailableError("the store is away")
+    assert (await served.ask("POST", "/v1/verify")).status == 503
+
+
+async def test_a_drain_tells_line_by_line(served: Served) -> None:
+    """Progress, then the report."""
+    answer = await served.ask("POST", "/v1/drain", body={"wait": False, "timeout": 2})
+    assert served.tiers.given == [{"wait": False, "timeout": 2.0}]
+    for line in answer.body.splitlines():
+        assert models.DrainLine.model_validate_json(line)
+    report = {"done": True, "unprotected": 0, "unprotected_bytes": 0, "stuck": ["s\ufffd"]}
+    assert answer.lines[-1] == {"report": report}
+
+
+async def test_resuming_wants_to_be_confirmed(served: Served) -> None:
+    """Releasing the brake takes missing files for removed: never by a slip."""
+    served.tiers.now = status(brake=BrakeState(engaged=True, reason="12 files vanished", since=NOW, missing=12))
+    answer = await served.ask("POST", "/v1/resume")
+    assert (answer.status, answer.code, served.tiers.calls) == (409, "conflict", ["status"])
+    answer = await served.ask("POST", "/v1/resume", body={"confirm": True})
+    assert as_promised(models.Released, answer) == {"released": True, "reason": "12 files vanished"}
+    assert "resume" in served.tiers.calls
+
+
+async def test_a_client_that_leaves_frees_what_waits_for_it(served: Served) -> None:
+    """An open that nobody waits for any more is given up, and counted once, as the miss that it was."""
+    served.tiers.gate = asyncio.Event()
+    line = await served.connect()
+    await line.send(request("GET", "/v1/open/a"))
+    await until(lambda: served.tiers.calls)
+    line.close()
+    await until(lambda: served.observer.seen)
+    assert served.observer.seen == [("miss", 0)]
+
+
+async def test_metrics_and_description_are_on_the_socket(served: Served) -> None:
+    """Prometheus' text format, and the description of everything."""
+    metrics = await served.get("/metrics")
+    assert metrics.headers["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
+    assert b"tierd_requests_total" in metrics.body
+    assert (await served.get("/v1/openapi.json")).json["openapi"].startswith("3.1")
+
+
+async def test_tcp_has_metrics_and_health_only(tmp_path: Path) -> None:
+    """Whoever reaches the port learns how the daemon is, and nothing of any asset."""
+    async with serve(tmp_path, tcp=True) as served:
+        assert served.server.port is not None
+        for target, expected in (
+            ("/metrics", 200),
+            ("/v1/health", 200),
+            ("/v1/status", 404),
+            ("/v1/assets", 404),
+            ("/v1/open/a", 404),
+            ("/v1/openapi.json", 404),
+        ):
+            reader, writer = await asyncio.open_connection("127.0.0.1", served.server.port)
+            writer.write(request("GET", target, {"Connection": "close"}))
+            head = await reader.readuntil(b"\r\n")
+            assert int(head.split()[1]) == expected, target
+            await reader.read()
+            writer.close()
+        assert served.tiers.calls == ["status", "status"]
+
+
+async def test_each_request_is_a_line_in_the_log(served: Served, caplog: pytest.LogCaptureFixture) -> None:
+    """At debug, once, with who asked; otherwise nothing."""
+    await served.get("/v1/health")
+    assert not caplog.records
+    with caplog.at_level(logging.DEBUG, logger="daemon"):
+        await served.get("/v1/health")
+    (record,) = caplog.records
+    assert "GET /v1/health -> 200 (uid " in record.getMessage()
