@@ -10,6 +10,7 @@ import asyncio
 import logging
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from watchfiles import watch
@@ -73,18 +74,27 @@ async def _watch_once(tree: Tree) -> AsyncIterator[frozenset[RelPath]]:
         ignore_permission_denied=True,
     )
     thread = ThreadPoolExecutor(1, thread_name_prefix="watch")
-    loop = asyncio.get_running_loop()
+    advance = partial(asyncio.get_running_loop().run_in_executor, thread)
     try:
+        root = await advance(_identity, tree)
         # The first answer, be it that nothing happened, shows that the watch is in place: what was before is unknown.
-        changes = await loop.run_in_executor(thread, next, batches, None)
+        changes = await advance(next, batches, None)
         yield ALL
         while changes is not None:
-            changes = await loop.run_in_executor(thread, next, batches, None)
             if changes:
                 yield _hint(tree, changes)
+            # A watch stays with the directory that it began with, and says nothing when a disk is mounted over it.
+            if await advance(_identity, tree) != root:
+                raise OSError("there is another directory at the cache root now")
+            changes = await advance(next, batches, None)
     finally:
         stop.set()
         thread.shutdown(wait=False)
+
+
+def _identity(tree: Tree) -> tuple[int, int]:
+    seen = tree.root.stat()
+    return seen.st_dev, seen.st_ino
 
 
 def _hint(tree: Tree, changes: set[tuple[Change, str]]) -> frozenset[RelPath]:
