@@ -582,9 +582,10 @@ async def test_cancelled_put(store: Store, turns: int) -> None:
     putting = asyncio.ensure_future(store.put("key", new, Attributes(metadata={"v": "new"})))
     await _cancel_after(turns, putting)
     await asyncio.wait([putting])
-    info = await store.head("key")
-    body = await read(store, "key", etag=info.etag)
-    assert (body, info.metadata) in [(old, {"v": "old"}), (new, {"v": "new"})]
+    # A server may act on a request that nobody waits for any more: what is there is asked once.
+    async with store.get("key") as download:
+        body = b"".join([chunk async for chunk in download.chunks()])
+    assert (body, download.info.metadata) in [(old, {"v": "old"}), (new, {"v": "new"})]
 
 
 @pytest.mark.parametrize("turns", [0, 1, 2, 5, 20])

@@ -20,6 +20,7 @@ from tiering.store import (
     CorruptError,
     CredentialsError,
     NotFoundError,
+    ObjectInfo,
     Part,
     PreconditionError,
     RefusedError,
@@ -27,7 +28,7 @@ from tiering.store import (
     ThrottledError,
     UnavailableError,
 )
-from tiering.stores import s3_connection, s3_credentials
+from tiering.stores import s3, s3_connection, s3_credentials
 from tiering.stores.s3 import S3Store
 from tiering.stores.s3_connection import S3Settings
 from tiering.stores.s3_errors import Answer, error_class
@@ -294,11 +295,19 @@ async def test_rotated_credentials(
     assert await list_all(store) == ["key"]
 
 
-def test_instance_metadata_is_asked_only_where_configured(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The chain has the instance's role only where somebody said so."""
-    assert not s3_credentials._wants_instance_metadata()
-    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "false")
-    assert s3_credentials._wants_instance_metadata()
+@pytest.mark.parametrize(("said", "asked"), [(None, False), ("true", False), ("false", True)])
+async def test_instance_metadata_is_asked_only_where_configured(
+    stack: AsyncExitStack,
+    monkeypatch: pytest.MonkeyPatch,
+    said: str | None,
+    asked: bool,  # noqa: FBT001 - a table
+) -> None:
+    """The chain has the instance's role only where somebody said so: elsewhere a start would wait for it."""
+    if said is not None:
+        monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", said)
+    store = await connect(stack, at("http://127.0.0.1:1"))
+    chain = store._requests._connection.credentials._resolver.providers
+    assert ("iam-role" in [provider.METHOD for provider in chain]) is asked
 
 
 # ---- how long it may take ------------------------------------------------------------------------------------------
@@ -357,6 +366,28 @@ async def test_download_that_breaks(stack: AsyncExitStack) -> None:
     store = await connect(stack, at(endpoint))
     with pytest.raises((UnavailableError, CorruptError)):
         await read(store, "key")
+
+
+async def test_server_that_gives_less_than_was_asked_for(stack: AsyncExitStack) -> None:
+    """A range that comes out shorter than the object allows is an error, however well it is framed."""
+    part = answer(206, b"a" * 10).replace(b"ETag", b"Content-Range: bytes 0-9/100\r\nETag")
+    store = await connect(stack, at(await stack.enter_async_context(answering(lambda _: part))))
+    with pytest.raises((UnavailableError, CorruptError)):
+        await read(store, "key", start=0, length=50)
+
+
+@pytest.mark.parametrize("length", [2, 4])
+async def test_library_that_ends_a_body_at_a_wrong_length(stack: AsyncExitStack, length: int) -> None:
+    """Whoever is below us: a body of another length than its head said is CorruptError."""
+
+    class Result:
+        async def stream(self, _: int) -> AsyncIterator[bytes]:
+            yield b"abc"
+
+    store = await connect(stack, at("http://127.0.0.1:1"))
+    download: Any = s3._Download(ObjectInfo("key", length, "etag", 0.0), store._requests, Result(), length)
+    with pytest.raises(CorruptError):
+        [chunk async for chunk in download.chunks()]
 
 
 async def test_server_that_ignores_if_match(stack: AsyncExitStack) -> None:
