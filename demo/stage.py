@@ -61,7 +61,7 @@ class Stage:
 
     def kill(self, when: str) -> None:
         """Kill the daemon with SIGKILL at a random moment from now, start it again, and say what that interrupted."""
-        time.sleep(self.chance.uniform(0, 0.1))
+        time.sleep(self.chance.uniform(0, 0.02))
         states = ", ".join(f"{count:,} {state}" for state, count in self.service.status()["assets"].items() if count)
         seconds = self.service.kill()
         self.say(f"SIGKILL {self.service.kills} of {KILLS}, {when}: {states}; up again in {seconds:.2f} s")

@@ -62,8 +62,8 @@ def _settings(endpoint: str, total: int) -> dict[str, str]:
     return {
         "STORE__URL": URL,
         "STORE__ENDPOINT": endpoint,
-        # The 200 assets that are asked for will hardly fit: something must go.
-        "CACHE__SIZE_LIMIT": f"{total * 3 // 4} B",
+        # Room for what is asked for again, and little enough that most must go first.
+        "CACHE__SIZE_LIMIT": f"{total * 9 // 10} B",
         "CACHE__HIGH_WATERMARK": "0.35",
         "CACHE__LOW_WATERMARK": "0.30",
         "TIERING__COOL_DOWN": "1s",
