@@ -192,7 +192,8 @@ class Sender:
         return Copy(there, method, "adopted")
 
     async def _write(self, parcel: Parcel, condition: Condition, able: Capabilities) -> Copy:
-        if parcel.body is None or not able.create_only:
+        is_kept = able.if_match if isinstance(condition, Unchanged) else able.create_only
+        if parcel.body is None or not is_kept:
             await self._check_first(parcel, condition)
         if parcel.body is None:
             info, sent_bytes = await self._multipart.send(

@@ -150,7 +150,7 @@ class Source:
         return self._read_exactly(start, min(part_size, self.sighting.fingerprint.size - start))
 
     def confirm(self) -> None:
-        """Raise AlteredError unless the file was left alone since it was opened, NotYetError where a writer is at it."""
+        """Raise AlteredError where the file was touched since it was opened, NotYetError where it is being written."""
         with self._borrowed() as fd:
             now = self._tree.sight_fd(self.asset.path, fd)
             if (now.fingerprint, now.ctime_ns) != (self.sighting.fingerprint, self.sighting.ctime_ns):

@@ -31,6 +31,8 @@ log = logging.getLogger(__name__)
 BUSY_FIRST: Final = 0.05
 BUSY_MOST: Final = 5.0
 UNREADABLE_MOST: Final = 60.0
+BUG: Final = "bug"
+"""The code of a failure that nobody foresaw."""
 
 
 class Uploader:
@@ -114,16 +116,22 @@ class Uploader:
         started = self._clock()
         try:
             sent = await self._send(asset)
-        except (StoreError, FileError, OSError, AlteredError, NotYetError) as error:
-            self._pace(error)
-            result, change = setback(asset, error, now=self._clock())
-            self._observer.uploaded(asset, result, self._clock() - started, 0)
-            if change.failure is not None and result != "busy":
-                log.warning("upload %s: %s (%s)", result, printable(asset.path), error)
-            return await self._commit(change)
+        except StaleTransitionError:
+            return None
+        except Exception as error:  # noqa: BLE001 - one asset's trouble must not end the uploads of all others
+            return await self._set_back(asset, error, self._clock() - started)
         self._pacer.succeeded()
         self._observer.uploaded(asset, sent.result, self._clock() - started, sent.sent_bytes)
         return await self._commit(*_success(asset, sent))
+
+    async def _set_back(self, asset: Asset, error: Exception, seconds: float) -> Asset | None:
+        self._pace(error)
+        result, change = setback(asset, error, now=self._clock())
+        self._observer.uploaded(asset, result, seconds, 0)
+        if change.failure is not None and result != "busy":
+            trace = error if change.failure.code == BUG else None
+            log.warning("upload %s: %s (%s)", result, printable(asset.path), error, exc_info=trace)
+        return await self._commit(change)
 
     async def _send(self, asset: Asset) -> Sent:
         able = self._probe.capabilities
@@ -159,8 +167,11 @@ def setback(asset: Asset, error: Exception, *, now: float) -> tuple[str, Change]
             return "refused", Change.about(asset, Event.REFUSED, failure=failure)
         case NotYetError():
             return "busy", Change.about(asset, Event.DEFERRED, failure=_busy(asset, error, now))
-        case _:
+        case StoreError() | FileError() | OSError():
             return "deferred", Change.about(asset, Event.DEFERRED, failure=_later(asset, error, now))
+        case _:
+            failure = _failure(asset, BUG, error, retry_at=None)
+            return "refused", Change.about(asset, Event.REFUSED, failure=failure)
 
 
 def _busy(asset: Asset, error: NotYetError, now: float) -> Failure:

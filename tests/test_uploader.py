@@ -1,0 +1,505 @@
+"""The uploader: what is new becomes replicated, whatever happens on the way, and nobody waits for ever."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+import pytest
+from samples import NOW, an_asset
+from trees import open_descriptors
+from uploads import ABLE, OPAQUE, a_bench
+
+from index.asset import Failure, Fingerprint, RelPath, Sighting
+from index.changes import Change
+from index.lifecycle import Event, State, advance
+from tiering.lease import ignore_sigio
+from tiering.observer import SilentObserver
+from tiering.pacing import Pacer
+from tiering.recovery import recover
+from tiering.sender import ConflictError
+from tiering.source import AlteredError, NotYetError
+from tiering.store import (
+    CorruptError,
+    CredentialsError,
+    NotFoundError,
+    PreconditionError,
+    RefusedError,
+    ThrottledError,
+    UnavailableError,
+)
+from tiering.stores.faulty import Fail, Hold
+from tiering.tree import BusyError, MissingError, NotRegularError, UnreadableError
+from tiering.uploader import Uploader, setback
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from uploads import Bench
+
+    from index.asset import Asset
+    from tiering.probe import Capabilities
+
+SMALL = b"a small file"
+LARGE = bytes(range(250)) * 20
+CONCURRENCY = 4
+
+
+# --- what follows from an error
+
+LATER = {
+    "unavailable": UnavailableError("no answer"),
+    "throttled": ThrottledError("slow down"),
+    "corrupt": CorruptError("other bytes"),
+    "not-found": NotFoundError("no such upload"),
+    "precondition": PreconditionError("another object"),
+    "unreadable": UnreadableError("a.jpg", "Input/output error"),
+    "missing": MissingError("a.jpg", "No such file"),
+}
+
+
+@pytest.mark.parametrize("code", LATER)
+def test_weather_is_tried_again_later_and_for_ever(code: str) -> None:
+    """With pauses that grow while it fails the same way, and are bounded."""
+    asset = an_asset(state=State.UPLOADING, proof=None)
+    for attempts in range(1, 40):
+        result, change = setback(asset, LATER[code], now=NOW)
+        assert (result, change.event) == ("deferred", Event.DEFERRED)
+        assert change.failure is not None
+        assert (change.failure.code, change.failure.attempts) == (code, attempts)
+        assert change.failure.retry_at is not None
+        assert 0 < change.failure.retry_at - NOW <= 300
+        asset = replace(asset, failure=change.failure)
+    assert change.failure.retry_at - NOW >= 30, "the pauses did not grow"
+
+
+def test_another_kind_of_failure_counts_anew() -> None:
+    """A disk that cannot be read for a moment is not made to wait because the store was away for hours."""
+    asset = an_asset(state=State.UPLOADING, failure=Failure("unavailable", "", 30, NOW))
+    _, change = setback(asset, LATER["unreadable"], now=NOW)
+    assert change.failure is not None
+    assert change.failure.attempts == 1
+
+
+def test_bad_credentials_are_not_the_assets_fault() -> None:
+    """The attempt does not count, and it is tried again as soon as the store is."""
+    asset = an_asset(state=State.UPLOADING, failure=Failure("unavailable", "", 3, NOW))
+    _, change = setback(asset, CredentialsError("who are you"), now=NOW)
+    assert change.failure == Failure("credentials", "who are you", 3, NOW + 1)
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (RefusedError("no such bucket", hint="create it"), "refused"),
+        (ConflictError("somebody's object", hint="look at it"), "conflict"),
+        (NotRegularError("a.jpg", "a FIFO"), "not-regular"),
+        (ZeroDivisionError("a bug of ours"), "bug"),
+    ],
+)
+def test_what_only_a_person_can_mend_is_stuck(error: Exception, code: str) -> None:
+    """With the reason and the remedy, and no time at which it would be tried by itself."""
+    result, change = setback(an_asset(state=State.UPLOADING), error, now=NOW)
+    assert (result, change.event) == ("refused", Event.REFUSED)
+    assert change.failure is not None
+    assert (change.failure.code, change.failure.retry_at) == (code, None)
+    assert getattr(error, "hint", "") in change.failure.message
+
+
+def test_a_writer_at_work_is_looked_at_often() -> None:
+    """At first many times a second, in the end every few seconds; where the time is known, exactly then."""
+    asset = an_asset(state=State.UPLOADING)
+    result, change = setback(asset, NotYetError("busy", after=None), now=NOW)
+    assert (result, change.event) == ("busy", Event.DEFERRED)
+    assert change.failure is not None
+    assert change.failure.retry_at is not None
+    assert change.failure.retry_at - NOW < 0.1
+    asset = replace(asset, failure=replace(change.failure, attempts=1000))
+    _, change = setback(asset, NotYetError("busy", after=None), now=NOW)
+    assert change.failure is not None
+    assert change.failure.retry_at is not None
+    assert 1 < change.failure.retry_at - NOW <= 5
+    _, change = setback(asset, NotYetError("settling", after=1.5), now=NOW)
+    assert change.failure is not None
+    assert change.failure.retry_at == NOW + 1.5
+
+
+@pytest.mark.parametrize(
+    "error",
+    [*LATER.values(), RefusedError(""), NotYetError("", after=None), BusyError("a", ""), OSError(5), KeyError()],
+)
+@pytest.mark.parametrize("has_proof", [True, False])
+def test_no_error_loses_an_asset(error: Exception, *, has_proof: bool) -> None:
+    """It stays hot: also where its file seems to be missing, for the disk may be."""
+    asset = an_asset(state=State.UPLOADING)
+    asset = asset if has_proof else replace(asset, proof=None)
+    _, change = setback(asset, error, now=NOW)
+    assert advance(State.UPLOADING, change.event) in {State.NEW, State.STUCK}
+
+
+def test_an_altered_file_is_a_new_generation() -> None:
+    """Due at once, with what was seen of it."""
+    sighting = Sighting(RelPath("a.jpg"), Fingerprint(5, 5, 5), 5, 4096, 0o644, 1, 5)
+    result, change = setback(an_asset(state=State.UPLOADING), AlteredError(sighting), now=NOW)
+    assert (result, change.event, change.sighting, change.due_at) == ("changed", Event.CHANGED, sighting, NOW)
+
+
+# --- at work
+
+
+@dataclass
+class Probed:
+    """A probe whose answer a test decides."""
+
+    capabilities: Capabilities | None = ABLE
+
+
+class Log(SilentObserver):
+    """Remembers how uploads ended."""
+
+    def __init__(self) -> None:
+        self.results: list[str] = []
+
+    def uploaded(self, asset: Asset, result: str, seconds: float, sent_bytes: int) -> None:
+        """See Observer."""
+        self.results.append(result)
+
+
+@dataclass
+class Work:
+    """An uploader that runs, and what is around it."""
+
+    bench: Bench
+    pacer: Pacer
+    probe: Probed
+    log: Log
+    uploader: Uploader
+    task: asyncio.Task[None] | None = None
+    before: set[asyncio.Task[object]] = field(default_factory=set)
+    threads: ThreadPoolExecutor = field(default_factory=ThreadPoolExecutor)
+
+    def start(self) -> asyncio.Task[None]:
+        """Let it run."""
+        self.before = set(asyncio.all_tasks())
+        self.task = asyncio.create_task(self.uploader.run())
+        return self.task
+
+    def join_threads(self) -> None:
+        """Wait for every thread that was given work, whoever may have lost interest in it; others do what follows."""
+        self.threads.shutdown()
+        self.threads = ThreadPoolExecutor()
+        asyncio.get_running_loop().set_default_executor(self.threads)
+
+    async def becomes(self, path: str, state: State) -> Asset:
+        """Wait until the asset is in this state."""
+        catalog = self.bench.catalog
+        async with asyncio.timeout(20):
+            while True:
+                newest = await catalog.newest_event()
+                asset = await catalog.find(RelPath(path))
+                if asset.state is state:
+                    return asset
+                await catalog.wait_change(newest)
+
+    async def end(self) -> None:
+        """Cancel it."""
+        if self.task is not None:
+            self.task.cancel()
+            with suppress(asyncio.CancelledError):
+                await self.task
+
+
+@asynccontextmanager
+async def at_work(directory: Path) -> AsyncIterator[Work]:
+    """Make an uploader; `start` lets it run."""
+    ignore_sigio()
+    async with a_bench(directory) as bench:
+        pacer, probe, log = Pacer(CONCURRENCY, clock=time.time), Probed(), Log()
+        uploader = Uploader(
+            bench.catalog,
+            bench.tree,
+            bench.sender,
+            probe=probe,  # type: ignore[arg-type]
+            pacer=pacer,
+            observer=log,
+            clock=time.time,
+            settle=0.0,
+        )
+        work = Work(bench, pacer, probe, log, uploader)
+        work.join_threads()
+        try:
+            yield work
+        finally:
+            await work.end()
+            work.threads.shutdown()
+
+
+@pytest.fixture
+async def work(tmp_path: Path) -> AsyncIterator[Work]:
+    """An uploader that does not run yet."""
+    async with at_work(tmp_path) as work:
+        yield work
+
+
+@pytest.mark.parametrize("content", [SMALL, LARGE])
+async def test_what_is_new_becomes_replicated(work: Work, content: bytes) -> None:
+    """With its proof, its digest and its type, whether it was there before or comes later."""
+    await work.bench.found("before.txt", content)
+    work.start()
+    await work.becomes("before.txt", State.REPLICATED)
+    await work.bench.found("later.txt", content)
+    asset = await work.becomes("later.txt", State.REPLICATED)
+    assert asset.is_proven
+    assert asset.proof is not None
+    assert asset.sha256 == asset.proof.sha256
+    assert asset.content_type == "text/plain"
+    assert asset.failure is None
+    assert await work.bench.holds("later.txt") == content
+    assert work.log.results == ["sent", "sent"]
+
+
+async def test_no_more_are_claimed_than_may_be_under_way(work: Work) -> None:
+    """The others stay new, where whoever looks sees them waiting."""
+    hold = Hold(operation="put", times=None)
+    work.bench.store.script = [hold]
+    for number in range(3 * CONCURRENCY):
+        await work.bench.found(f"{number}.txt", SMALL)
+    work.start()
+    await hold.reached.wait()
+    assert work.bench.catalog.totals.assets[State.UPLOADING] == CONCURRENCY
+    assert work.uploader.under_way == CONCURRENCY
+    assert work.bench.store.calls["put"] <= CONCURRENCY
+    hold.release.set()
+    for number in range(3 * CONCURRENCY):
+        await work.becomes(f"{number}.txt", State.REPLICATED)
+
+
+async def test_nothing_is_claimed_before_the_store_has_shown_what_it_can_do(work: Work) -> None:
+    """And everything at once when it has."""
+    work.probe.capabilities = None
+    await work.bench.found("a.txt", SMALL)
+    work.start()
+    await _idle(work)
+    assert (await work.bench.catalog.find(RelPath("a.txt"))).state is State.NEW
+    work.probe.capabilities = OPAQUE
+    work.bench.catalog.work.set()
+    await work.becomes("a.txt", State.REPLICATED)
+
+
+async def test_nothing_is_claimed_during_a_pause(work: Work) -> None:
+    """A store that does not answer is not asked for each asset anew."""
+    work.pacer.failed("no answer")
+    work.pacer.resume_at = time.time() + 0.3
+    await work.bench.found("a.txt", SMALL)
+    work.start()
+    await _idle(work)
+    assert (await work.bench.catalog.find(RelPath("a.txt"))).state is State.NEW
+    asset = await work.becomes("a.txt", State.REPLICATED)
+    assert asset.proof is not None
+    assert asset.proof.at >= work.pacer.resume_at
+    assert work.pacer.is_reachable
+
+
+async def _idle(work: Work) -> None:
+    """Wait until the uploader waits for work: everything it asked the index before was answered."""
+    for _ in range(5):
+        await work.bench.catalog.next_due()
+        await asyncio.sleep(0)
+
+
+async def test_throttling_halves_what_is_under_way(work: Work) -> None:
+    """And the asset waits its turn."""
+    work.bench.store.script = [Fail(operation="put", error=ThrottledError("slow down"))]
+    await work.bench.found("a.txt", SMALL)
+    work.start()
+    asset = await _failed(work, "a.txt")
+    assert asset.failure is not None
+    assert asset.failure.code == "throttled"
+    assert work.pacer.limit == CONCURRENCY // 2
+
+
+async def test_an_outage_pauses_everything(work: Work) -> None:
+    """Nothing is lost by it, and the reason is kept."""
+    work.bench.store.script = [Fail(operation="put", times=None, error=UnavailableError("no answer"))]
+    await work.bench.found("a.txt", SMALL)
+    work.start()
+    asset = await _failed(work, "a.txt")
+    assert asset.state is State.NEW
+    assert not work.pacer.is_reachable
+    assert work.pacer.resume_at > time.time()
+    assert work.pacer.reason == "no answer"
+
+
+async def _failed(work: Work, path: str) -> Asset:
+    async with asyncio.timeout(20):
+        while True:
+            newest = await work.bench.catalog.newest_event()
+            asset = await work.bench.catalog.find(RelPath(path))
+            if asset.failure is not None:
+                return asset
+            await work.bench.catalog.wait_change(newest)
+
+
+async def test_one_assets_trouble_is_not_anothers(work: Work, caplog: pytest.LogCaptureFixture) -> None:
+    """Not even a bug of ours: it is stuck with its name in the log, and the rest goes on."""
+    work.bench.store.script = [Fail(operation="put", error=ZeroDivisionError("a bug of ours"))]
+    await work.bench.found("a.txt", SMALL)
+    work.start()
+    asset = await work.becomes("a.txt", State.STUCK)
+    assert asset.failure is not None
+    assert asset.failure.code == "bug"
+    assert "a.txt" in caplog.text
+    assert "Traceback" in caplog.text
+    await work.bench.found("b.txt", SMALL)
+    await work.becomes("b.txt", State.REPLICATED)
+
+
+async def test_a_foreign_object_makes_it_stuck_until_a_person_allows_it(work: Work) -> None:
+    """Then it is replaced."""
+    await work.bench.put("a.txt", b"precious")
+    await work.bench.found("a.txt", SMALL)
+    work.start()
+    asset = await work.becomes("a.txt", State.STUCK)
+    assert asset.failure is not None
+    assert asset.failure.code == "conflict"
+    await work.bench.catalog.apply(Change.about(asset, Event.RETRIED, overwrite=True))
+    await work.becomes("a.txt", State.REPLICATED)
+    assert await work.bench.holds("a.txt") == SMALL
+
+
+async def test_a_file_that_changes_under_way_is_sent_anew(work: Work) -> None:
+    """As another generation; the one that was torn is never reported replicated."""
+    hold = Hold(operation="put", after=True)
+    work.bench.store.script = [hold]
+    await work.bench.found("a.txt", SMALL)
+    work.start()
+    await hold.reached.wait()
+    (work.bench.tree.root / "a.txt").write_bytes(b"another content")
+    hold.release.set()
+    asset = await work.becomes("a.txt", State.REPLICATED)
+    assert asset.generation == 2
+    assert await work.bench.holds("a.txt") == b"another content"
+    assert work.log.results == ["changed", "sent"]
+
+
+async def test_a_missing_file_is_left_to_the_reconciler(work: Work) -> None:
+    """The whole disk may be missing: only who sees all of it may conclude anything."""
+    await work.bench.found("a.txt", SMALL)
+    (work.bench.tree.root / "a.txt").unlink()
+    work.start()
+    asset = await _failed(work, "a.txt")
+    assert (asset.state, asset.failure and asset.failure.code) == (State.NEW, "missing")
+
+
+async def test_what_was_overtaken_is_let_go(work: Work) -> None:
+    """The index has moved on: the outcome is nobody's any more, and no error."""
+    asset = await work.bench.claimed("a.txt", SMALL)
+    await work.bench.catalog.apply(Change.about(asset, Event.CHANGED))
+    assert await work.uploader.upload(asset) is None
+    large = await work.bench.claimed("b.txt", LARGE)
+    hold = Hold(operation="put_part")
+    work.bench.store.script = [hold]
+    sending = asyncio.create_task(work.uploader.upload(large))
+    await hold.reached.wait()
+    await work.bench.catalog.apply(Change.about(large, Event.CHANGED))
+    hold.release.set()
+    assert await sending is None
+
+
+async def test_told_to_stop_it_finishes_what_it_has(work: Work) -> None:
+    """And claims nothing more."""
+    hold = Hold(operation="put", times=None)
+    work.bench.store.script = [hold]
+    for number in range(CONCURRENCY + 2):
+        await work.bench.found(f"{number}.txt", SMALL)
+    task = work.start()
+    await hold.reached.wait()
+    work.uploader.stop()
+    hold.release.set()
+    async with asyncio.timeout(20):
+        await task
+    totals = work.bench.catalog.totals.assets
+    assert (totals[State.REPLICATED], totals[State.NEW]) == (CONCURRENCY, 2)
+
+
+@pytest.mark.parametrize("idle", ["before the probe", "without work"])
+async def test_told_to_stop_while_idle_it_ends_at_once(work: Work, idle: str) -> None:
+    """Nobody waits for a minute that had nothing to do."""
+    if idle == "before the probe":
+        work.probe.capabilities = None
+    task = work.start()
+    await _idle(work)
+    work.uploader.stop()
+    async with asyncio.timeout(5):
+        await task
+
+
+# --- cancelled at every await
+
+MOMENTS = [
+    (SMALL, ABLE, "put"),
+    (SMALL, OPAQUE, "get"),
+    (LARGE, ABLE, "create_upload"),
+    (LARGE, ABLE, "put_part"),
+    (LARGE, ABLE, "complete"),
+    (LARGE, OPAQUE, "get"),
+]
+
+
+@pytest.mark.parametrize("after", [False, True])
+@pytest.mark.parametrize(("content", "able", "operation"), MOMENTS)
+async def test_cancelled_at_any_request_it_leaves_nothing_behind(
+    work: Work, content: bytes, able: Capabilities, operation: str, *, after: bool
+) -> None:
+    """No task, no descriptor, no memory; and after recovery the asset is replicated as if nothing had been."""
+    work.probe.capabilities = able
+    hold = Hold(operation=operation, after=after)
+    work.bench.store.script = [hold]
+    await work.bench.found("a.txt", content)
+    descriptors = open_descriptors()
+    work.start()
+    await hold.reached.wait()
+    await work.end()
+    await _left_nothing(work, descriptors)
+    await _recovers(work, content)
+
+
+@pytest.mark.parametrize("content", [SMALL, LARGE])
+async def test_cancelled_at_any_turn_of_the_loop_it_leaves_nothing_behind(
+    tmp_path_factory: pytest.TempPathFactory, content: bytes
+) -> None:
+    """Whatever it was waiting for: a thread, the index, memory, or the store."""
+    for turns in [*range(12), *range(12, 120, 9)]:
+        async with at_work(tmp_path_factory.mktemp("turn")) as work:
+            await work.bench.found("a.txt", content)
+            descriptors = open_descriptors()
+            work.start()
+            for _ in range(turns):
+                await asyncio.sleep(0 if turns < 12 else 0.0002)
+            await work.end()
+            await _left_nothing(work, descriptors)
+            await _recovers(work, content)
+
+
+async def _left_nothing(work: Work, descriptors: int) -> None:
+    assert asyncio.all_tasks() == work.before
+    assert work.uploader.under_way == 0
+    assert f"0 of {1 << 20}" in repr(work.bench.budget)
+    # A thread that was reading closes the file at its next step.
+    work.join_threads()
+    assert open_descriptors() == descriptors
+
+
+async def _recovers(work: Work, content: bytes) -> None:
+    work.bench.store.script = []
+    await recover(work.bench.catalog, work.bench.tree, clock=time.time)
+    work.start()
+    asset = await work.becomes("a.txt", State.REPLICATED)
+    assert asset.generation == 1
+    assert await work.bench.holds("a.txt") == content
+    assert await work.bench.pending_uploads() <= 1
