@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
     from pathlib import Path
 
+    from index.asset import Fingerprint
     from index.changes import FoundObject, Observations
     from index.records import Record
     from index.totals import Summary, Totals
@@ -120,9 +121,12 @@ class Catalog:
         # `0` is the byte that follows `/`.
         return await self._known(queries.BELOW, {"directory": raw, "first": raw + b"/", "beyond": raw + b"0"})
 
-    async def by_inode(self, inode: int, size: int, mtime_ns: int) -> Knowns:
-        """Return the hot assets whose file had this fingerprint."""
-        return await self._known(queries.BY_INODE, (signed(inode), size, clamped(mtime_ns)))
+    async def by_fingerprint(self, fingerprints: Iterable[Fingerprint]) -> list[Known]:
+        """Return the hot assets whose file had one of these fingerprints."""
+        keys = [(signed(each.inode), each.size, clamped(each.mtime_ns)) for each in fingerprints]
+        return await self._connection.submit(
+            lambda raw: [known_from(row) for key in keys for row in raw.execute(queries.BY_INODE, key).fetchall()]
+        )
 
     async def candidates(
         self, *, order: Sequence[str], limit: int, after: Position | None = None

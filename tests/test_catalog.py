@@ -99,7 +99,7 @@ async def test_numbers_beyond_sqlite_are_no_obstacle(catalog: Catalog) -> None:
     fingerprint = Fingerprint(1, 2**66, 2**64 - 3)
     asset = await discover(catalog, fingerprint=fingerprint, ctime_ns=2**70)
     assert asset.fingerprint == replace(fingerprint, mtime_ns=2**63 - 1)
-    assert [known.id for known in await catalog.by_inode(2**64 - 3, 1, 2**66)] == [asset.id]
+    assert [known.id for known in await catalog.by_fingerprint([fingerprint])] == [asset.id]
 
 
 async def test_text_from_elsewhere_is_no_obstacle(catalog: Catalog) -> None:
@@ -348,10 +348,11 @@ async def test_renames_are_found_by_fingerprint(catalog: Catalog) -> None:
     hot = await bring_to(catalog, State.REPLICATED, "a", inode=5)
     await bring_to(catalog, State.COLD, "b", inode=6)
     mtime_ns = hot.fingerprint.mtime_ns if hot.fingerprint else 0
-    (known,) = await catalog.by_inode(5, 1000, mtime_ns)
+    asked = [Fingerprint(1000, mtime_ns, 5), Fingerprint(1000, mtime_ns, 7)]
+    (known,) = await catalog.by_fingerprint(asked)
     assert (known.id, known.path, known.state, known.fingerprint) == (hot.id, hot.path, hot.state, hot.fingerprint)
-    assert await catalog.by_inode(5, 1001, mtime_ns) == await catalog.by_inode(5, 1000, mtime_ns + 1) == []
-    assert await catalog.by_inode(6, 1000, mtime_ns) == []
+    others = [Fingerprint(1001, mtime_ns, 5), Fingerprint(1000, mtime_ns + 1, 5), Fingerprint(1000, mtime_ns, 6)]
+    assert await catalog.by_fingerprint(others) == []
 
 
 # What the store has

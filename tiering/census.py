@@ -6,6 +6,7 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from index.lifecycle import HOT
 from tiering.reconcile import compare
 from tiering.scan import scan
 
@@ -37,11 +38,13 @@ class Census:
 async def take_census(catalog: Catalog, tree: Tree, intake: Intake, *, clock: Callable[[], float]) -> Census:
     """Look at everything and take in what is there. What is missing is only told."""
     census = Census()
+    # The first scan of all finds everything new: nothing can have been renamed that nobody knew.
+    renames = any(catalog.totals.assets[state] for state in HOT)
     after: RelPath | str = ""
     async for batch in _batches(tree):
         rows = await catalog.between(after, batch.upto)
         findings = compare(batch.sightings, rows, batch.oddities, now=clock())
-        taken = await intake.take(findings, patient=False)
+        taken = await intake.take(findings, patient=False, renames=renames)
         census.created += taken.created
         census.changed += taken.changed
         census.moved += len(taken.moved)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Unpack
 
 from index.changes import Change, Observations
-from index.lifecycle import HOT, IN_FLIGHT, Event
+from index.lifecycle import IN_FLIGHT, Event
 from tiering.glance import Kind, glance, is_gone
 from tiering.lease import Quiet
 from tiering.tree import FileError
@@ -20,7 +20,7 @@ from tiering.tree import FileError
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from index.asset import AssetId, RelPath, Sighting
+    from index.asset import AssetId, Fingerprint, RelPath, Sighting
     from index.catalog import Catalog
     from index.changes import Brought
     from index.rows import Known
@@ -61,13 +61,14 @@ class Intake:
         self._clock = clock
         self._revisits = revisits
 
-    async def take(self, findings: Findings, *, patient: bool) -> Taken:
+    async def take(self, findings: Findings, *, patient: bool, renames: bool = True) -> Taken:
         """Bring in what is there. With `patient`, a new file whose writer is not done is left for a later look.
 
-        Without, it comes in at once, and the uploader waits for its writer.
+        Without, it comes in at once, and the uploader waits for its writer. Without `renames` no new file is taken
+        for one that the index knows by another name.
         """
         changes = await self._changes(findings.changed)
-        moves, unmoved = await self._moves(findings.discovered)
+        moves, unmoved = await self._moves(findings.discovered) if renames else ([], findings.discovered)
         discovered = await self._finished(unmoved) if patient else unmoved
         for row in findings.held:
             self._postpone(row.path)
@@ -153,26 +154,24 @@ class Intake:
 
     async def _moves(self, discovered: Sequence[Sighting]) -> tuple[list[Change], list[Sighting]]:
         """Tell the files that were renamed from those that are new. One that a mover has in hand is left for later."""
-        if not any(self._catalog.totals.assets[state] for state in HOT):
-            return [], list(discovered)
-        moves: dict[AssetId, Change] = {}
+        origins = await self._origins(discovered)
+        moves = []
         unmoved = []
         for sighting in discovered:
-            origin = await self._origin(sighting)
-            if origin is None or origin.id in moves:
+            # Of two names that a file has now, the first has moved, and the other is new.
+            origin = origins.pop(sighting.fingerprint, None)
+            if origin is None:
                 unmoved.append(sighting)
             elif origin.state in IN_FLIGHT:
                 self._postpone(sighting.path)
             else:
-                moves[origin.id] = await self._move(origin, sighting)
-        return list(moves.values()), unmoved
+                moves.append(await self._move(origin, sighting))
+        return moves, unmoved
 
-    async def _origin(self, sighting: Sighting) -> Known | None:
-        seen = sighting.fingerprint
-        for row in await self._catalog.by_inode(seen.inode, seen.size, seen.mtime_ns):
-            if row.path != sighting.path and await asyncio.to_thread(is_gone, self._tree, row.path):
-                return row
-        return None
+    async def _origins(self, discovered: Sequence[Sighting]) -> dict[Fingerprint, Known]:
+        """Return the assets that were these files, and whose own path has none any more."""
+        rows = await self._catalog.by_fingerprint([sighting.fingerprint for sighting in discovered])
+        return {row.fingerprint: row for row in await self.gone(rows) if row.fingerprint is not None}
 
     async def _move(self, origin: Known, sighting: Sighting) -> Change:
         asset = await self._catalog.get(origin.id)
