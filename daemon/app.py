@@ -159,7 +159,8 @@ def _announce(parts: Parts) -> None:
     log.info("store         %s", settings.store.url)
     log.info("index         %s", settings.index.path)
     log.info("socket        %s: try `tierd status`", settings.api.socket)
-    log.info("metrics       http://%s/metrics", settings.metrics.listen)
+    if settings.metrics.listen is not None:
+        log.info("metrics       http://%s/metrics", settings.metrics.listen)
 
 
 class Parts:

@@ -11,7 +11,7 @@ import os
 from typing import TYPE_CHECKING, Final
 
 from index.asset import printable
-from index.errors import UnknownAssetError
+from index.errors import StaleTransitionError, UnknownAssetError
 from index.lifecycle import HOT, State
 from tiering.answers import ColdContent, HotContent, Opened, Peek
 from tiering.entity import asset_tag, entity_tag
@@ -78,7 +78,7 @@ class Tiers:
                 raise UnknownAssetError(f"there is no asset {printable(path)}") from None
             raise UnavailableError(
                 f"{printable(path)} is not on disk, and what the store has is still being learnt",
-                hint="ask again when `tierd status` no longer says that the index is being rebuilt",
+                hint="ask again in a moment; `tierd status` says whether the store is reachable",
             ) from None
 
     async def open(self, path: RelPath, *, wait: float) -> Opened:
@@ -126,7 +126,10 @@ class Tiers:
         """Return the asset once it is hot, or as it is now if it was not cold."""
         match asset.state:
             case State.COLD | State.PROMOTING:
-                return await self._promoter.begin(asset).wait()
+                try:
+                    return await self._promoter.begin(asset).wait()
+                except StaleTransitionError:
+                    return await self.find(asset.path)
             case State.DAMAGED:
                 raise DamagedError(
                     f"{printable(asset.path)} is damaged: its remote copy is missing or wrong",
