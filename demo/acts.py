@@ -62,7 +62,9 @@ def demote(stage: Stage) -> None:
     mark = disk["used"] - stage.chance.uniform(0.05, 0.6) * (disk["used"] - high)
     stage.wait("the demotion", partial(_is_down_to, mark))
     stage.kill("in the demotion")
-    after = stage.wait("the end of the demotion", partial(_is_demoted, high))["disk"]
+    # Between the two marks, nothing would be demoted any more.
+    goal = low if stage.service.status()["disk"]["used"] > high else high
+    after = stage.wait("the end of the demotion", partial(_is_down_to, goal))["disk"]
     stage.say(f"{after['used'] / MIB:.1f} MiB are on disk")
 
 
@@ -117,7 +119,3 @@ def _is_promoting(readers: Readers, count: int, status: dict[str, Any]) -> bool:
 def _is_down_to(mark: float, status: dict[str, Any]) -> bool:
     used: int = status["disk"]["used"]
     return used <= mark
-
-
-def _is_demoted(high: float, status: dict[str, Any]) -> bool:
-    return _is_down_to(high, status) and not status["assets"]["demoting"]
