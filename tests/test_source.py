@@ -217,6 +217,15 @@ def test_closed_before_it_is_open_it_stays_closed(tree: Tree) -> None:
     assert open_descriptors() == before
 
 
+def test_closed_it_is_lent_to_nobody_else(tree: Tree) -> None:
+    """Also while another thread has not yet given it back: else two of them could read on for ever."""
+    source = opened(tree)
+    with source._borrowed():
+        source.__exit__(None, None, None)
+        with pytest.raises(OSError, match="has ended"):
+            source.read()
+
+
 def test_closed_while_a_thread_reads_it_reads_no_other_file(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
     """The descriptor is not given back, for another file to get its number, before the thread is done with it."""
     reading, go_on = threading.Event(), threading.Event()
