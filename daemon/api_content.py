@@ -34,11 +34,9 @@ BYTES: Final = "application/octet-stream"
 async def head_content(service: Service, call: Call) -> StreamResponse:
     """Answer what a GET would, without the bytes and without promoting."""
     peek = await service.tiers.peek(call.path)
-    conditions = Conditions.of(call.request.headers)
     entity = _entity(peek)
-    if conditions is not None:
-        conditions = Conditions(conditions.none_match, conditions.modified_since)  # A Range is a GET's only.
-    if decide(conditions, entity, service.clock()).status == 304:  # noqa: PLR2004 - a status is its own name
+    reply = decide(Conditions.of(call.request.headers), entity, service.clock())
+    if reply.status == 304:  # noqa: PLR2004 - a status is its own name. A Range is a GET's only.
         return empty_response(304, _headers(peek.asset, entity, service.clock()))
     head = stream_response(200, _whole_headers(peek.asset, entity, service.clock()))
     head.content_length = entity.size

@@ -102,7 +102,7 @@ async def _live(settings: Settings, reload: Callable[[], Settings]) -> None:
     async with AsyncExitStack() as stack:
         catalog = await open_catalog(settings.index.path)
         stack.push_async_callback(catalog.close)
-        store = await open_store(settings)
+        store = await open_store(settings, catalog)
         stack.push_async_callback(store.close)
         tree = Tree(settings.cache.root, ignored=settings.cache.ignore)
         tree.prepare()

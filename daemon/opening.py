@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 ROOT: Final = "root"
+STORE: Final = "store"
 
 
 async def open_catalog(path: Path) -> Catalog:
@@ -63,14 +64,11 @@ async def mark_root(catalog: Catalog, tree: Tree) -> tuple[str, bool]:
     return root_id, marker is None
 
 
-async def open_store(settings: Settings) -> Store:
+async def open_store(settings: Settings, catalog: Catalog) -> Store:
     """Open the cold tier that the configuration names; it need not be reachable yet."""
     store = settings.store
     if store.directory is not None:
-        store.directory.mkdir(parents=True, exist_ok=True)
-        shelf = FileStore(store.directory, url=store.url)
-        await shelf.prepare()
-        return shelf
+        return await _open_directory(store.directory, store.url, catalog)
     if store.scheme == "memory":
         log.warning("the store is memory: everything in it is gone when the daemon stops")
         return MemoryStore(store.url)
@@ -90,7 +88,19 @@ async def open_store(settings: Settings) -> Store:
     )
 
 
+async def _open_directory(directory: Path, url: str, catalog: Catalog) -> Store:
+    """Make a directory a store when this index first hears of it, and never again: a disk may not be mounted."""
+    shelf = FileStore(directory, url=url)
+    if await catalog.recall(STORE) != url:
+        directory.mkdir(parents=True, exist_ok=True)
+        await shelf.prepare()
+        await catalog.remember(STORE, url)
+    return shelf
+
+
 def shares_file_system(settings: Settings) -> bool:
     """Whether the cold tier lies on the cache root's own file system."""
     directory = settings.store.directory
-    return directory is not None and directory.stat().st_dev == settings.cache.root.stat().st_dev
+    if directory is None or not directory.exists():
+        return False
+    return directory.stat().st_dev == settings.cache.root.stat().st_dev

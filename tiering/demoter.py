@@ -128,13 +128,15 @@ class Demoter:
         seen = await asyncio.to_thread(self._tree.sight, asset.path)
         if seen.ctime_ns == asset.ctime_ns:
             return asset
+        source = Source(self._tree, asset, settle=self._grace)
         try:
-            source = await asyncio.to_thread(Source, self._tree, asset, settle=self._grace)
+            with source:
+                await asyncio.to_thread(source.open)
+                digests = await asyncio.to_thread(source.hash_parts, HASH_STEP)
         except (AlteredError, NotYetError) as error:
             raise ChangedError(asset.path, str(error)) from error
-        with source:
-            digests = await asyncio.to_thread(source.hash_parts, HASH_STEP)
         if digests.sha256 != _proof_of(asset).sha256:
+            await self._catalog.apply(Change.about(asset, Event.CHANGED, sighting=source.sighting))
             raise ChangedError(asset.path, "has other content than was uploaded, though its size and time are the same")
         await self._catalog.observe(Observations(refreshed=[(asset.id, source.sighting)]))
         return await self._catalog.get(asset.id)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from index.asset import printable
 from index.changes import Change
+from index.errors import StaleTransitionError
 from index.lifecycle import Event
 from tiering.arrival import Arrival, Stream
 from tiering.landing import ContentError, Landing
@@ -78,7 +79,7 @@ class Promoter:
         try:
             async with self._slots:
                 asset, result = await self._promote(arrival)
-        except (StoreError, FileError, NoSpaceError, DamagedError) as error:
+        except (StoreError, FileError, NoSpaceError, DamagedError, StaleTransitionError) as error:
             log.warning("promotion failed: %s (%s)", printable(arrival.asset.path), error)
             self._observer.promoted(arrival.asset, _word_for(error), self._clock() - started)
             arrival.fail(error)

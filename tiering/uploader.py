@@ -191,6 +191,8 @@ def _later(asset: Asset, error: Exception, now: float) -> Failure:
             return Failure(error.code, str(error), attempts, now + 1.0)
         case StoreError():
             return _failure(asset, error.code, error, retry_at=now + backoff(_tries(asset, error.code)))
+        case StaleTransitionError():
+            return _failure(asset, "overtaken", error, retry_at=now)
         case _:
             # Also where it is missing: the reconciler says what that means, for it sees whether the whole disk is.
             code = "missing" if isinstance(error, MissingError) else "unreadable"
