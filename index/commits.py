@@ -7,7 +7,7 @@ import sqlite3
 from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from index.connection import translated
+from index.connection import FOREIGN_ERRORS, translated
 from index.errors import CatalogError
 
 if TYPE_CHECKING:
@@ -117,10 +117,10 @@ class Commits(Generic[S]):
             result = work(connection)
         except Exception as error:
             # It is its caller's to handle, and nobody else's work is undone for it, unless the disk is to blame.
-            if isinstance(error, sqlite3.Error):
-                if not isinstance(error, sqlite3.IntegrityError):
-                    raise
+            if isinstance(error, sqlite3.IntegrityError):
                 error = _because(error, self._path)
+            elif isinstance(error, FOREIGN_ERRORS):
+                raise
             connection.execute("ROLLBACK TO attempt")
             connection.execute("RELEASE attempt")
             return None, error
@@ -128,7 +128,7 @@ class Commits(Generic[S]):
         return result, None
 
 
-def _because(error: sqlite3.Error, path: Path) -> CatalogError:
+def _because(error: Exception, path: Path) -> CatalogError:
     ours = translated(error, path)
     ours.__cause__ = error
     return ours

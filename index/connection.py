@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 import aiosqlite
 
 from index.errors import CatalogError, CorruptIndexError
-from index.schema import migrate, require_ours
+from index.schema import migrate, require_ours, require_whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -52,6 +52,10 @@ _WEATHER: Final = frozenset(
         sqlite3.SQLITE_AUTH,
     }
 )
+
+
+FOREIGN_ERRORS: Final = (sqlite3.Error, UnicodeDecodeError)
+"""What the module raises; the second where it cannot even repeat what SQLite says of a damaged schema."""
 
 
 class Connection(aiosqlite.Connection):
@@ -109,15 +113,15 @@ class Connection(aiosqlite.Connection):
     def _run(self, work: Callable[[sqlite3.Connection], T]) -> T:
         try:
             return work(self._conn)
-        except sqlite3.Error as error:
+        except FOREIGN_ERRORS as error:
             raise translated(error, self._path) from error
 
 
-def translated(error: sqlite3.Error, path: Path) -> CatalogError:
-    """Return the error as ours."""
+def translated(error: Exception, path: Path) -> CatalogError:
+    """Return one of the FOREIGN_ERRORS as ours."""
     code = getattr(error, "sqlite_errorcode", None)
     # Without a code it is the module that complains: of text that is not UTF-8, which we never write.
-    unreadable = code is None and isinstance(error, sqlite3.OperationalError)
+    unreadable = code is None and isinstance(error, sqlite3.OperationalError | UnicodeDecodeError)
     kind = CorruptIndexError if unreadable or (code or 0) & 0xFF in _DAMAGE else CatalogError
     return kind(f"index {path}: {error}")
 
@@ -145,7 +149,9 @@ def _open(connection: sqlite3.Connection, path: Path, now: float) -> bool:
         connection.execute(f"PRAGMA {pragma}")
     if left_open or _size(path) <= CHECKED_ALWAYS_BYTES:
         _check(connection)
-    return migrate(connection, now=now)
+    fresh = migrate(connection, now=now)
+    require_whole(connection)
+    return fresh
 
 
 def _check(connection: sqlite3.Connection) -> None:

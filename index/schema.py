@@ -6,13 +6,14 @@ statement can forget them. Paths are BLOBs: a name is bytes, and bytes compare a
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from typing import TYPE_CHECKING, Final
 
 from index.errors import CatalogError, CorruptIndexError
 from index.lifecycle import HOT, UNPROTECTED, State
 
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import Iterable
 
 APPLICATION_ID: Final = 0x74697264
@@ -185,6 +186,19 @@ def require_ours(connection: sqlite3.Connection) -> None:
         raise CatalogError("it is the database of another program; set [index] path to another file")
     if _version(connection) > len(MIGRATIONS):
         raise CatalogError("it was written by a newer tierd; install that, or move the index away to have it rebuilt")
+
+
+def require_whole(connection: sqlite3.Connection) -> None:
+    """Compare every definition with what we would write. Raise CorruptIndexError where one is missing or different."""
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as pattern:
+        migrate(pattern, now=0.0)
+        missing = _definitions(pattern) - _definitions(connection)
+    if missing:
+        raise CorruptIndexError(f"{', '.join(sorted(name for name, _ in missing))} is not as it was made")
+
+
+def _definitions(connection: sqlite3.Connection) -> set[tuple[str, str]]:
+    return set(connection.execute("SELECT name, sql FROM sqlite_schema WHERE sql IS NOT NULL"))
 
 
 def _version(connection: sqlite3.Connection) -> int:

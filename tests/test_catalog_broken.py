@@ -81,6 +81,11 @@ def spoil_a_page(path: Path, chance: random.Random) -> int:
     return page
 
 
+def substitute(path: Path, old: bytes, new: bytes) -> None:
+    """Write other bytes, of the same length, in place of these."""
+    path.write_bytes(path.read_bytes().replace(old, new))
+
+
 async def read_everything(path: Path) -> list[Asset]:
     """Open an index, ask it everything, and close it."""
     catalog = await Catalog.open(path, clock=lambda: NOW)
@@ -291,6 +296,14 @@ async def test_lost_totals_are_damage(full: Path) -> None:
     with pytest.raises(CorruptIndexError, match="totals"):
         await Catalog.open(full)
     assert await threads_left() == []
+
+
+@pytest.mark.parametrize("spoilt", [b"proof_exag", b"proof_et\xffg"])
+async def test_a_spoilt_definition_is_damage(full: Path, spoilt: bytes) -> None:
+    """A flip in what the tables are made of is recognised before anything is asked of them."""
+    substitute(full, b"proof_etag", spoilt)
+    with pytest.raises(CorruptIndexError):
+        await Catalog.open(full)
 
 
 async def test_a_full_disk_undoes_the_whole_commit(catalog: Catalog) -> None:
