@@ -117,11 +117,15 @@ class Arrival:
         self._done.set_result(asset)
         self._begun.set()
 
+    def break_off(self, error: Exception) -> None:
+        """Show nobody any more of the download as it is."""
+        if self.stream is not None:
+            self.stream.break_off(error)
+
     def fail(self, error: BaseException) -> None:
         """It is not to be had."""
-        if self.stream is not None and isinstance(error, Exception):
-            self.stream.break_off(error)
         if isinstance(error, Exception):
+            self.break_off(error)
             self._done.set_exception(error)
             self._done.exception()  # Those who asked may all have gone: then it is nobody's error.
         else:

@@ -47,7 +47,7 @@ class Discovery:
             try:
                 await self.discover()
             except UnavailableError as error:
-                self._pacer.failed(str(error))
+                self._pacer.failed(error.advice)
                 log.warning("the store cannot be listed yet: %s", error)
                 await asyncio.sleep(max(0.1, self._pacer.resume_at - self._clock()))
             else:

@@ -124,10 +124,15 @@ class Inspector:
             case _:
                 return f"is {asset.state}", []
 
+    def _obstacles(self) -> list[str]:
+        """Say why nothing at all is uploaded at present, if that is so."""
+        store = self._store()
+        return [] if store.reachable else [f"nothing is uploaded at present: {store.reason}"]
+
     def _outlook_unprotected(self, asset: Asset, now: float) -> tuple[str, list[str]]:
         failure = asset.failure
         if failure is None:
-            return "is uploaded", ["its content is not yet proven to be in the store"]
+            return "is uploaded", ["its content is not yet proven to be in the store", *self._obstacles()]
         said = f"{failure.code}: {failure.message} (attempt {failure.attempts})"
         if failure.retry_at is None:
             return "waits for a person", [said, "`tierd retry` tries again"]

@@ -127,7 +127,9 @@ class Keeper:
             usage = self._space.usage()
             needed = max(usage.used + size - usage.capacity, size)
             await self._carry_out(needed, "space")
-            self.is_full = not self._space.is_free(size)
+            was_full, self.is_full = self.is_full, not self._space.is_free(size)
+            if self.is_full and not was_full:
+                log.warning("the disk is full and nothing more may leave it: %s", self.pressure())
 
     async def plan(self) -> list[Demotion]:
         """Return what `tend` would demote now."""

@@ -130,4 +130,4 @@ async def _remove(store: Store, key: str) -> None:
     try:
         await store.delete(key)
     except (StoreError, NotFoundError) as error:
-        log.warning("the probe %s stays in the store: %s", key, error)
+        log.info("the probe %s, if it was written, stays in the store until it is swept: %s", key, error)

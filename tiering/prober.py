@@ -42,8 +42,8 @@ class Prober:
             try:
                 self.capabilities = await probe(self._store)
             except StoreError as error:
-                self._pacer.failed(str(error))
-                self.reason = f"{error}; {error.hint}" if error.hint else str(error)
+                self.reason = error.advice
+                self._pacer.failed(self.reason)
                 log.warning("the store cannot be used yet: %s", self.reason)
                 await asyncio.sleep(max(0.1, self._pacer.resume_at - self._clock()))
         self._pacer.succeeded()

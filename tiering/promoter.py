@@ -6,7 +6,7 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING
 
-from index.asset import printable
+from index.asset import Failure, printable
 from index.changes import Change
 from index.errors import StaleTransitionError
 from index.lifecycle import Event
@@ -80,7 +80,8 @@ class Promoter:
             async with self._slots:
                 asset, result = await self._promote(arrival)
         except (StoreError, FileError, NoSpaceError, DamagedError, StaleTransitionError) as error:
-            log.warning("promotion failed: %s (%s)", printable(arrival.asset.path), error)
+            if not isinstance(error, NoSpaceError):  # A full disk is said once, not to each who asks.
+                log.warning("promotion failed: %s (%s)", printable(arrival.asset.path), error)
             self._observer.promoted(arrival.asset, _word_for(error), self._clock() - started)
             arrival.fail(error)
         except BaseException as error:
@@ -112,7 +113,8 @@ class Promoter:
             change = Change.about(asset, Event.CHANGED, sighting=theirs, due_at=self._clock())
             return await self._catalog.apply(change), "overtaken"
         except (NotFoundError, PreconditionError, CorruptError, ContentError) as error:
-            await self._catalog.apply(Change.about(asset, Event.MISMATCHED, reason=str(error)))
+            failure = Failure("damaged", str(error), 1, None)
+            await self._catalog.apply(Change.about(asset, Event.MISMATCHED, failure=failure, reason=str(error)))
             self._observer.mismatched(asset)
             raise DamagedError(
                 f"{printable(asset.path)}: its remote copy {proof.key} is missing or wrong ({error})",
@@ -132,6 +134,7 @@ class Promoter:
             return await self._download(arrival, asset, proof)
         except (CorruptError, ContentError) as error:
             log.warning("downloaded again: %s (%s)", printable(asset.path), error)
+            arrival.break_off(error)
             return await self._download(arrival, asset, proof)
 
     async def _download(self, arrival: Arrival, asset: Asset, proof: Proof) -> Sighting:
@@ -143,10 +146,6 @@ class Promoter:
             sighting = await asyncio.to_thread(
                 landing.land, mode=proof.mode, mtime_ns=proof.mtime_ns, sha256=proof.sha256
             )
-        except Exception as error:
-            stream.break_off(error)
-            raise
-        else:
             stream.prove()
         finally:
             stream.end()

@@ -30,6 +30,11 @@ class StoreError(Exception):
         self.key = key
         self.hint = hint
 
+    @property
+    def advice(self) -> str:
+        """What is wrong, and what a person can do."""
+        return f"{self}; {self.hint}" if self.hint else str(self)
+
 
 class NotFoundError(StoreError):
     """The store says that there is no such object (or upload)."""

@@ -107,6 +107,9 @@ _HINTS: Final = {
 }
 
 _CREDENTIALS_HINT: Final = "the credentials come from {source}: renew or correct them"
+_NO_CREDENTIALS_HINT: Final = (
+    "no credentials were found: set AWS_PROFILE or AWS_ACCESS_KEY_ID, or write ~/.aws/credentials"
+)
 
 _STATUS: Final = re.compile(r"non-2xx status code: (\d{3})")
 _CODE: Final = re.compile(r"<Code>(\w+)</Code>")
@@ -158,7 +161,9 @@ def translate(error: BaseException, *, key: str, source: str) -> StoreError:
     else:
         answer = read_answer(error)
         kind = error_class(answer)
-    hint = _HINTS.get(answer.code) or (_CREDENTIALS_HINT if kind is CredentialsError else "")
+    hint = _HINTS.get(answer.code, "")
+    if kind is CredentialsError and not hint:
+        hint = _NO_CREDENTIALS_HINT if isinstance(error, _NO_CREDENTIALS) else _CREDENTIALS_HINT
     said = " ".join(str(part) for part in (answer.status or "", answer.code, answer.message) if part)
     return kind(f"{key or 'the store'}: {said}", key=key, hint=hint.format(source=source))
 
