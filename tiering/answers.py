@@ -194,7 +194,7 @@ class VerifyReport:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DrainProgress:
-    """What has no proven remote copy yet."""
+    """What has no proven remote copy yet; `unprotected` includes what is stuck."""
 
     unprotected: int
     unprotected_bytes: int

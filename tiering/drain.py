@@ -36,26 +36,30 @@ class Drain:
         await self._scan()
         await self._catalog.make_due(now=self._clock())
         deadline = None if timeout is None else asyncio.get_running_loop().time() + timeout
-        while wait and self._left().unprotected and not _is_over(deadline):
+        while wait and self._is_moving() and not _is_over(deadline):
             yield self._left()
             await self._wait_news(deadline)
         yield await self._report()
 
     def _left(self) -> DrainProgress:
         totals = self._catalog.totals
-        states = UNPROTECTED - {State.STUCK}
         return DrainProgress(
-            unprotected=sum(totals.assets[state] for state in states),
-            unprotected_bytes=sum(totals.bytes[state] for state in states),
+            unprotected=sum(totals.assets[state] for state in UNPROTECTED),
+            unprotected_bytes=sum(totals.bytes[state] for state in UNPROTECTED),
             stuck=totals.assets[State.STUCK],
         )
+
+    def _is_moving(self) -> bool:
+        """Whether waiting helps: what is stuck waits for a person."""
+        left = self._left()
+        return left.unprotected > left.stuck
 
     async def _wait_news(self, deadline: float | None) -> None:
         now = asyncio.get_running_loop().time()
         until = now + HEARTBEAT if deadline is None else min(deadline, now + HEARTBEAT)
         try:
             async with asyncio.timeout_at(until):
-                while self._left().unprotected:
+                while self._is_moving():
                     await self._catalog.wait_change(await self._catalog.newest_event())
         except TimeoutError:
             pass
