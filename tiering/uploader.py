@@ -116,8 +116,6 @@ class Uploader:
         started = self._clock()
         try:
             sent = await self._send(asset)
-        except StaleTransitionError:
-            return None
         except Exception as error:  # noqa: BLE001 - one asset's trouble must not end the uploads of all others
             return await self._set_back(asset, error, self._clock() - started)
         self._pacer.succeeded()
@@ -145,7 +143,7 @@ class Uploader:
         if isinstance(error, ThrottledError):
             self._pacer.throttled()
         elif isinstance(error, UnavailableError):
-            self._pacer.failed(str(error))
+            self._pacer.failed(error.advice)
         elif isinstance(error, StoreError):
             self._pacer.succeeded()
 
@@ -167,7 +165,7 @@ def setback(asset: Asset, error: Exception, *, now: float) -> tuple[str, Change]
             return "refused", Change.about(asset, Event.REFUSED, failure=failure)
         case NotYetError():
             return "busy", Change.about(asset, Event.DEFERRED, failure=_busy(asset, error, now))
-        case StoreError() | FileError() | OSError():
+        case StoreError() | FileError() | OSError() | StaleTransitionError():
             return "deferred", Change.about(asset, Event.DEFERRED, failure=_later(asset, error, now))
         case _:
             failure = _failure(asset, BUG, error, retry_at=None)
