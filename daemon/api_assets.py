@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from daemon import models
+from daemon import bodies, models
 from daemon.peers import Right
 from daemon.problem import ApiError
 from daemon.responses import json_response
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from daemon.route import Call, Service
 
 
-def as_query(chosen: models.Filter) -> Query:
+def as_query(chosen: bodies.Filter) -> Query:
     """Return a filter as the index takes it."""
     return Query(
         states=tuple(chosen.state),
@@ -34,7 +34,7 @@ def as_query(chosen: models.Filter) -> Query:
 
 async def list_assets(service: Service, call: Call) -> StreamResponse:
     """Answer one page."""
-    asked = call.query(models.AssetsQuery)
+    asked = call.query(bodies.AssetsQuery)
     try:
         assets, cursor = await service.tiers.catalog.list(as_query(asked), limit=asked.limit, cursor=asked.cursor)
     except ValueError as error:
@@ -49,14 +49,14 @@ async def get_asset(service: Service, call: Call) -> StreamResponse:
 
 async def put_asset(service: Service, call: Call) -> StreamResponse:
     """Take a file in, with what an application knows about it."""
-    path, told = call.path, await call.body(models.Registration)
+    path, told = call.path, await call.body(bodies.Registration)
     asset = await service.tiers.register(path, type=told.type, fields=told.fields, tags=told.tags)
     return json_response(asset_view(asset, service.store_url))
 
 
 async def patch_asset(service: Service, call: Call) -> StreamResponse:
     """Change what is known about an asset."""
-    path, told = call.path, await call.body(models.Amendment)
+    path, told = call.path, await call.body(bodies.Amendment)
     asset = await service.tiers.find(path)
     asset = await service.tiers.describe(
         path,
@@ -67,7 +67,7 @@ async def patch_asset(service: Service, call: Call) -> StreamResponse:
     return json_response(asset_view(asset, service.store_url))
 
 
-def _merged(present: Mapping[str, str], told: models.Amendment, name: str) -> dict[str, str]:
+def _merged(present: Mapping[str, str], told: bodies.Amendment, name: str) -> dict[str, str]:
     if name not in told.model_fields_set:
         return dict(present)
     patch: dict[str, str | None] | None = getattr(told, name)
@@ -94,7 +94,7 @@ ROUTES: Final = (
         template="/v1/assets",
         handler=list_assets,
         summary="List assets",
-        query=models.AssetsQuery,
+        query=bodies.AssetsQuery,
         answers={200: models.AssetPage},
     ),
     Route(
@@ -110,7 +110,7 @@ ROUTES: Final = (
         handler=put_asset,
         summary="Register a file, with metadata",
         right=Right.WRITE,
-        body=models.Registration,
+        body=bodies.Registration,
         answers={200: models.Asset, 404: models.Error, 409: models.Error},
     ),
     Route(
@@ -119,7 +119,7 @@ ROUTES: Final = (
         handler=patch_asset,
         summary="Change an asset's metadata",
         right=Right.WRITE,
-        body=models.Amendment,
+        body=bodies.Amendment,
         answers={200: models.Asset, 404: models.Error, 409: models.Error},
     ),
     Route(

@@ -6,7 +6,7 @@ from contextlib import aclosing
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
 
-from daemon import models
+from daemon import bodies, models
 from daemon.peers import Right
 from daemon.problem import ApiError
 from daemon.responses import Lines, json_response
@@ -28,19 +28,19 @@ Step = VerifyProgress | VerifyReport | DrainProgress | DrainReport
 
 async def verify(service: Service, call: Call) -> StreamResponse:
     """Compare store, disk and index."""
-    asked = await call.body(models.Verification)
+    asked = await call.body(bodies.Verification)
     return await _tell(call.request, service.tiers.verify(deep=asked.deep))
 
 
 async def drain(service: Service, call: Call) -> StreamResponse:
     """Upload everything now."""
-    asked = await call.body(models.Drain)
+    asked = await call.body(bodies.Drain)
     return await _tell(call.request, service.tiers.drain(wait=asked.wait, timeout=asked.timeout))
 
 
 async def resume(service: Service, call: Call) -> StreamResponse:
     """Release the brake."""
-    asked = await call.body(models.Resumption)
+    asked = await call.body(bodies.Resumption)
     brake = service.tiers.status().brake
     if not asked.confirm:
         message = f"{brake.missing} files are missing, and resuming takes them for removed"
@@ -88,7 +88,7 @@ ROUTES: Final = (
         handler=verify,
         summary="Compare store, disk and index; one JSON document a line, the report last",
         right=Right.ADMIN,
-        body=models.Verification,
+        body=bodies.Verification,
         answers={200: models.VerifyLine, 409: models.Error},
         media=JSON_LINES,
     ),
@@ -98,7 +98,7 @@ ROUTES: Final = (
         handler=drain,
         summary="Upload everything now; one JSON document a line, the report last",
         right=Right.ADMIN,
-        body=models.Drain,
+        body=bodies.Drain,
         answers={200: models.DrainLine, 409: models.Error},
         media=JSON_LINES,
     ),
@@ -108,7 +108,7 @@ ROUTES: Final = (
         handler=resume,
         summary="Release the brake",
         right=Right.ADMIN,
-        body=models.Resumption,
+        body=bodies.Resumption,
         answers={200: models.Released, 409: models.Error},
     ),
 )

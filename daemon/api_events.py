@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from daemon import models
+from daemon import bodies, models
 from daemon.problem import ApiError
 from daemon.responses import Lines
 from daemon.route import JSON_LINES, Route
@@ -22,7 +22,7 @@ BEAT_SECONDS: Final = 15.0
 
 async def follow_events(service: Service, call: Call) -> StreamResponse:
     """Send what happened after the cursor, then what happens, with an empty line where nothing does."""
-    asked = call.query(models.EventsQuery)
+    asked = call.query(bodies.EventsQuery)
     catalog = service.tiers.catalog
     after = asked.after
     await _check_cursor(catalog, after)
@@ -58,7 +58,7 @@ ROUTES: Final = (
         template="/v1/events",
         handler=follow_events,
         summary="Follow every change of state; one JSON document a line, an empty line every 15 s of silence",
-        query=models.EventsQuery,
+        query=bodies.EventsQuery,
         answers={200: models.Change, 410: models.Error},
         media=JSON_LINES,
     ),

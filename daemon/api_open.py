@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from daemon import models
+from daemon import bodies, models
 from daemon.counting import counted
 from daemon.problem import ApiError
 from daemon.responses import empty_response, json_response
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 async def open_asset(service: Service, call: Call) -> StreamResponse:
     """Answer where the file is, once it is there; 202 where that takes longer than the client waits."""
     with counted(service.observer) as tally:
-        opened = await service.tiers.open(call.path, wait=call.query(models.OpenQuery).wait)
+        opened = await service.tiers.open(call.path, wait=call.query(bodies.OpenQuery).wait)
         tally.found(hit=opened.hit, size=opened.asset.size if opened.ready else 0)
     if opened.ready:
         return json_response(opened_view(opened))
@@ -54,7 +54,7 @@ ROUTES: Final = (
         template="/v1/open/{path}",
         handler=open_asset,
         summary="Have a file on disk, brought back if need be, and leased",
-        query=models.OpenQuery,
+        query=bodies.OpenQuery,
         answers={
             200: models.Opened,
             202: models.Pending,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, Protocol
 
-from daemon import models
+from daemon import bodies, models
 from daemon.api_assets import as_query
 from daemon.peers import Right
 from daemon.responses import json_response
@@ -29,7 +29,7 @@ class Order(Protocol):
         """Carry it out."""
 
 
-def selection_of(command: models.Command) -> Selection:
+def selection_of(command: bodies.Command) -> Selection:
     """Return what a command is about."""
     if command.filter is not None:
         return Selection(query=as_query(command.filter))
@@ -38,7 +38,7 @@ def selection_of(command: models.Command) -> Selection:
 
 def _handler(order_of: Callable[[Tiers], Order]) -> Handler:
     async def command(service: Service, call: Call) -> StreamResponse:
-        asked = await call.body(models.Command)
+        asked = await call.body(bodies.Command)
         results = await order_of(service.tiers)(selection_of(asked), dry_run=asked.dry_run, wait=asked.wait)
         return _answer(results, dry_run=asked.dry_run)
 
@@ -47,7 +47,7 @@ def _handler(order_of: Callable[[Tiers], Order]) -> Handler:
 
 async def retry(service: Service, call: Call) -> StreamResponse:
     """Try again what waits for a person."""
-    asked = await call.body(models.Retry)
+    asked = await call.body(bodies.Retry)
     results = await service.tiers.retry(
         selection_of(asked), dry_run=asked.dry_run, wait=asked.wait, overwrite=asked.overwrite
     )
@@ -58,7 +58,7 @@ def _answer(results: Sequence[Result], *, dry_run: bool) -> StreamResponse:
     return json_response({"results": [result_view(result) for result in results], "dry_run": dry_run})
 
 
-def _route(name: str, handler: Handler, summary: str, body: type[models.Command] = models.Command) -> Route:
+def _route(name: str, handler: Handler, summary: str, body: type[bodies.Command] = bodies.Command) -> Route:
     return Route(
         method="POST",
         template=f"/v1/{name}",
@@ -75,5 +75,5 @@ ROUTES: Final = (
     _route("demote", _handler(lambda tiers: tiers.demote), "Remove local copies of replicated assets"),
     _route("pin", _handler(lambda tiers: tiers.pin), "Keep assets hot"),
     _route("unpin", _handler(lambda tiers: tiers.unpin), "Keep assets hot no longer"),
-    _route("retry", retry, "Try again what is stuck or damaged", models.Retry),
+    _route("retry", retry, "Try again what is stuck or damaged", bodies.Retry),
 )

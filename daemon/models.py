@@ -1,4 +1,4 @@
-"""The JSON of the HTTP contract, as models: bodies and queries are checked by them, OpenAPI is generated from them.
+"""The JSON that the HTTP contract answers, as models, from which OpenAPI is generated.
 
 Answers are built as plain dicts (daemon/views.py) because hot requests must be cheap; tests hold the dicts to these
 models. `path` is printable: bytes that are not UTF-8 show as U+FFFD; `href` is exact, percent-encoded.
@@ -6,50 +6,21 @@ models. `path` is printable: bytes that are not UTF-8 show as U+FFFD; `href` is 
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PlainValidator, WithJsonSchema, model_validator
+from pydantic import BaseModel, ConfigDict, Field
 
-from daemon.target import path_of_text
-from index.asset import ProofMethod, RelPath
+from index.asset import ProofMethod  # noqa: TC001 - pydantic resolves annotations when the program runs
 from index.lifecycle import Event, State  # noqa: TC001 - pydantic resolves annotations when the program runs
 
 Seconds = float
 """A moment, in seconds since the epoch."""
-
-Word = Annotated[str, Field(min_length=1, max_length=128)]
-Text = Annotated[str, Field(max_length=1024)]
-Notes = Annotated[dict[Word, Text], Field(max_length=64)]
-
-
-def _path(value: object) -> RelPath:
-    if not isinstance(value, str):
-        raise ValueError("a path is a string")  # noqa: TRY004 - pydantic takes ValueError for a wrong value
-    return path_of_text(value)
-
-
-PathText = Annotated[
-    RelPath,
-    PlainValidator(_path),
-    WithJsonSchema(
-        {
-            "type": "string",
-            "minLength": 1,
-            "maxLength": 12288,
-            "description": "Relative path, percent-encoded like href; a % that begins no escape stands for itself, "
-            "bytes that are not UTF-8 may also be the lone surrogates \\udc80 to \\udcff.",
-        }
-    ),
-]
 
 
 class Model(BaseModel):
     """What all share: unknown fields are refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-# Answers
 
 
 class Proof(Model):
@@ -334,108 +305,3 @@ class DrainLine(Model):
     progress: DrainProgress | None = None
     report: DrainReport | None = None
     error: ErrorDetail | None = None
-
-
-# Requests
-
-
-class Request(Model):
-    """What all bodies share: a wrong type is refused, not converted."""
-
-    model_config = ConfigDict(strict=True)
-
-
-class Registration(Request):
-    """What an application knows about an asset. What is left out stays as it is; what is given replaces."""
-
-    type: Word | None = None
-    fields: Notes | None = None
-    tags: Notes | None = None
-
-
-class Amendment(Request):
-    """A merge patch (RFC 7396): what is left out stays, null removes."""
-
-    type: Word | None = None
-    fields: Annotated[dict[Word, Text | None], Field(max_length=64)] | None = None
-    tags: Annotated[dict[Word, Text | None], Field(max_length=64)] | None = None
-
-
-class Filter(Request):
-    """Which assets: all that match everything given; empty means all."""
-
-    state: list[Annotated[State, Field(strict=False)]] = []
-    type: str | None = None
-    q: str | None = None
-    fields: dict[str, str] = {}
-    tags: dict[str, str] = {}
-    pinned: bool | None = None
-
-
-class Command(Request):
-    """What a command is about: exactly one of `paths` and `filter`."""
-
-    paths: Annotated[list[PathText], Field(min_length=1)] | None = None
-    filter: Filter | None = None
-    dry_run: bool = False
-    wait: bool = True
-
-    @model_validator(mode="after")
-    def _one_selection(self) -> Command:
-        if (self.paths is None) == (self.filter is None):
-            raise ValueError("give exactly one of 'paths' and 'filter'")
-        return self
-
-
-class Retry(Command):
-    """A command to try again; `overwrite` allows the upload to replace a foreign object at its key."""
-
-    overwrite: bool = False
-
-
-class Verification(Request):
-    """`deep` reads every object back and compares its SHA-256."""
-
-    deep: bool = False
-
-
-class Drain(Request):
-    """`wait` until everything is protected, for at most `timeout` seconds."""
-
-    wait: bool = True
-    timeout: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
-
-
-class Resumption(Request):
-    """`confirm` must be true: the files that are missing are then taken for removed."""
-
-    confirm: bool = False
-
-
-# Queries
-
-
-class AssetsQuery(Filter):
-    """The query of the list; `fields` and `tags` are given as `field.NAME=VALUE` and `tag.NAME=VALUE`."""
-
-    model_config = ConfigDict(strict=False)
-
-    limit: Annotated[int, Field(ge=1, le=1000)] = 100
-    cursor: Annotated[str, Field(pattern="^[A-Za-z0-9_-]+$")] | None = None
-
-
-class OpenQuery(Model):
-    """How many seconds to wait for a cold asset."""
-
-    wait: Annotated[float, Field(ge=0, le=3600, allow_inf_nan=False)] = 30.0
-
-
-class EventsQuery(Model):
-    """Where to begin, and whether to go on for ever."""
-
-    after: Annotated[int, Field(ge=0, lt=2**63)] = 0
-    follow: bool = True
-
-
-class NoQuery(Model):
-    """Takes no parameters."""

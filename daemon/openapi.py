@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pydantic.json_schema import models_json_schema
 
-from daemon import models
+from daemon import bodies, models
 from daemon.route import JSON
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def _schemas(routes: Iterable[Route]) -> Json:
 
 
 def _mode(model: type[BaseModel]) -> Any:  # noqa: ANN401 - a Literal that pydantic does not export
-    return "validation" if issubclass(model, models.Request) else "serialization"
+    return "validation" if issubclass(model, bodies.Request) else "serialization"
 
 
 def _operation(route: Route) -> Json:

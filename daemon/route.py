@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from aiohttp.web import StreamResponse
 from pydantic import BaseModel, ValidationError
 
+from daemon.bodies import NoQuery
 from daemon.limits import Limits
-from daemon.models import NoQuery
 from daemon.peers import Right
 from daemon.problem import ApiError
 from daemon.query import query_fields

@@ -105,7 +105,7 @@ class Line:
         """Wait for the server to close, and say whether nothing more came."""
         try:
             return await self.reader.read() == b""
-        except ConnectionResetError:
+        except ConnectionError:
             return True
 
     def stop_reading(self) -> None:

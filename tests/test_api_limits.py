@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -19,19 +19,34 @@ if TYPE_CHECKING:
 
     from talking import Line, Served
 
-QUICK = Limits(head_seconds=0.2, body_seconds=0.2, stall_seconds=0.2, linger_seconds=0.2, connections=8)
+FEW = Limits(connections=8, linger_seconds=0.2)
+HASTY = replace(FEW, head_seconds=0.4, body_seconds=0.4, stall_seconds=0.4)
 HUGE = b"x" * (16 * 1024 * 1024)
 
 
-@pytest.fixture
-async def served(tmp_path: Path) -> AsyncIterator[Served]:
-    """A server of little patience that serves a good client to the last."""
-    async with serve(tmp_path, limits=QUICK) as found:
+@asynccontextmanager
+async def guarded(tmp_path: Path, limits: Limits) -> AsyncIterator[Served]:
+    """A server that serves a good client to the last."""
+    async with serve(tmp_path, limits=limits) as found:
         found.tiers.add_hot("small", b"small")
         found.tiers.add_hot("huge", HUGE)
         found.tiers.add_cold("cold", HUGE)
         yield found
         assert (await found.get("/v1/content/small")).body == b"small"
+
+
+@pytest.fixture
+async def served(tmp_path: Path) -> AsyncIterator[Served]:
+    """A server of few connections."""
+    async with guarded(tmp_path, FEW) as found:
+        yield found
+
+
+@pytest.fixture
+async def hasty(tmp_path: Path) -> AsyncIterator[Served]:
+    """A server of little patience."""
+    async with guarded(tmp_path, HASTY) as found:
+        yield found
 
 
 async def is_cut(line: Line) -> bool:
@@ -41,17 +56,17 @@ async def is_cut(line: Line) -> bool:
 
 
 @pytest.mark.parametrize("begun", [b"", b"GET", b"GET /v1/health HTTP/1.1\r\nHost: x\r\n"])
-async def test_a_head_must_arrive_in_time(served: Served, begun: bytes) -> None:
+async def test_a_head_must_arrive_in_time(hasty: Served, begun: bytes) -> None:
     """A connection on which no whole head arrives is closed, however much of it came."""
-    line = await served.connect()
+    line = await hasty.connect()
     await line.send(begun)
     assert await is_cut(line)
 
 
-async def test_a_dripping_head_gains_no_time(served: Served) -> None:
+async def test_a_dripping_head_gains_no_time(hasty: Served) -> None:
     """A byte now and then does not prolong the deadline, on a new connection and on a used one."""
     for used in (False, True):
-        line = await served.connect()
+        line = await hasty.connect()
         if used:
             await line.send(request("GET", "/v1/health"))
             await line.answer()
@@ -67,19 +82,19 @@ async def test_a_dripping_head_gains_no_time(served: Served) -> None:
         assert time.monotonic() - began < 2
 
 
-async def test_a_body_must_arrive_in_time(served: Served) -> None:
+async def test_a_body_must_arrive_in_time(hasty: Served) -> None:
     """408 for a body that is late, and the connection ends: what may still come is nobody's."""
-    line = await served.connect()
+    line = await hasty.connect()
     await line.send(request("POST", "/v1/promote", {"Content-Length": "100"}) + b"{")
     answer = await line.answer()
     assert (answer.status, answer.code) == (408, "too-slow")
     assert await is_cut(line)
-    assert served.tiers.calls == []
+    assert hasty.tiers.calls == []
 
 
 async def test_a_body_has_a_size(served: Served) -> None:
     """Announced or not: more than 1 MiB is 413, and what is just that is read."""
-    most = QUICK.body
+    most = FEW.body
     answer = await served.ask("POST", "/v1/promote", {"Content-Length": str(most + 1)})
     assert (answer.status, answer.code) == (413, "too-large")
     line = await served.connect()
@@ -153,28 +168,46 @@ async def test_what_is_not_http_is_told_so(served: Served, raw: bytes, caplog: p
 
 
 @pytest.mark.parametrize("name", ["huge", "cold"])
-async def test_a_reader_that_does_not_read_is_cut(served: Served, name: str) -> None:
+async def test_a_reader_that_does_not_read_is_cut(hasty: Served, name: str) -> None:
     """Whether the kernel sends or we do: who takes nothing for the stall time loses the connection."""
-    line = await served.connect()
+    line = await hasty.connect()
     line.stop_reading()
     await line.send(request("GET", f"/v1/content/{name}"))
-    await until(lambda: served.observer.seen)
-    ((result, size),) = served.observer.seen
+    await until(lambda: hasty.observer.seen)
+    ((result, size),) = hasty.observer.seen
     assert result == ("hit" if name == "huge" else "miss")
     assert size < len(HUGE)
     line.read_again()
     assert (await line.answer()).whole is False
 
 
-async def test_a_stalled_reader_of_small_answers_is_cut(served: Served) -> None:
+async def test_a_stalled_reader_of_small_answers_is_cut(hasty: Served) -> None:
     """Many small answers that nobody reads pile up no further than the socket, and then the connection ends."""
-    line = await served.connect()
+    line = await hasty.connect()
     line.stop_reading()
     with pytest.raises(ConnectionError):  # noqa: PT012 - which of the requests it is does not matter
         for _ in range(100_000):
             await line.send(request("GET", "/v1/openapi.json") * 10)
     line.read_again()
     assert await is_cut_or_over(line)
+
+
+async def test_an_answer_that_is_not_fetched_is_dropped(hasty: Served) -> None:
+    """Few bytes left unread, and no more requests: closing does not wait for them for ever."""
+    hasty.tiers.add_hot("some", b"x" * 50_000)
+    listener, _ = hasty.server._listeners[0]
+    line = await hasty.connect()
+    await until(lambda: listener.connections)
+    (connection,) = listener.connections
+    line.stop_reading()
+    sent = 0
+    while not connection._wire.get_write_buffer_size():
+        await line.send(request("GET", "/v1/content/some"))
+        sent += 1
+        await until(lambda: len(hasty.observer.seen) == sent)  # noqa: B023 - it is called here and now
+        await asyncio.sleep(0.01)  # Until the answer is with the kernel, or not.
+    assert connection._wire.get_write_buffer_size() < 60_000
+    await until(lambda: not listener.connections)
 
 
 async def is_cut_or_over(line: Line) -> bool:
@@ -187,7 +220,7 @@ async def is_cut_or_over(line: Line) -> bool:
 
 async def test_a_slow_reader_that_reads_is_served(tmp_path: Path) -> None:
     """Slowness is no crime: as long as something is taken within the stall time, all of it arrives."""
-    limits = replace(QUICK, stall_seconds=1.0)
+    limits = replace(FEW, stall_seconds=1.0)
     async with serve(tmp_path, limits=limits) as served:
         served.tiers.add_cold("cold", HUGE[: 4 << 20])
         line = await served.connect()
@@ -203,7 +236,7 @@ async def test_a_slow_reader_that_reads_is_served(tmp_path: Path) -> None:
 
 async def test_the_idle_give_way(served: Served) -> None:
     """At the cap the connection that has idled longest is closed, and the newcomer is served."""
-    idle = [await served.connect() for _ in range(QUICK.connections)]
+    idle = [await served.connect() for _ in range(FEW.connections)]
     for line in idle:
         await line.send(request("GET", "/v1/health"))
         await line.answer()
@@ -217,10 +250,10 @@ async def test_the_busy_do_not(served: Served) -> None:
     """Where every connection is at work one more is told to come again, and no work is lost."""
     served.tiers.gate = asyncio.Event()
     served.tiers.add_hot("a", b"x")
-    busy = [await served.connect() for _ in range(QUICK.connections)]
+    busy = [await served.connect() for _ in range(FEW.connections)]
     for line in busy:
         await line.send(request("GET", "/v1/assets/a"))
-    await until(lambda: len(served.tiers.calls) == QUICK.connections)
+    await until(lambda: len(served.tiers.calls) == FEW.connections)
     line = await served.connect()
     answer = await line.answer()
     assert (answer.status, answer.code, answer.headers["Retry-After"]) == (503, "busy", "1")
