@@ -1,0 +1,69 @@
+"""Room on the disk: never promised twice, and never counted from what is somebody else's."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, cast
+
+import pytest
+
+from tiering import tree
+from tiering.space import Space
+from tiering.watermarks import Usage
+
+if TYPE_CHECKING:
+    from index.catalog import Catalog
+
+
+@dataclass
+class Disk:
+    """A file system of a thousand bytes, fifty of them root's, and an index that counts what assets occupy."""
+
+    disk_bytes: int = 300
+    now: tree.Space = field(default_factory=lambda: tree.Space(total=1000, free=450, available=400))
+
+    @property
+    def totals(self) -> Disk:
+        """Stand for the totals of the index."""
+        return self
+
+    def space(self) -> tree.Space:
+        """Stand for the tree."""
+        return self.now
+
+
+def space_on(disk: Disk, *, size_limit: int | None) -> Space:
+    """Return the space on such a disk."""
+    return Space(cast("Catalog", disk), cast("tree.Tree", disk), size_limit=size_limit)
+
+
+def test_with_a_limit_only_assets_count() -> None:
+    """What others keep on the same disk is not ours to make room for."""
+    assert space_on(Disk(), size_limit=500).usage() == Usage(300, 500)
+
+
+def test_without_a_limit_the_file_system_tells() -> None:
+    """What it keeps for root is neither used nor to be had."""
+    assert space_on(Disk(), size_limit=None).usage() == Usage(550, 950)
+
+
+@pytest.mark.parametrize(("size_limit", "room"), [(500, 200), (10_000, 400), (None, 400), (100, 0)])
+def test_what_is_free_is_free_on_the_disk_and_within_the_limit(size_limit: int | None, room: int) -> None:
+    """To the byte; a limit above the disk gives no more than the disk has."""
+    space = space_on(Disk(), size_limit=size_limit)
+    assert room == 0 or space.is_free(room)
+    assert not space.is_free(room + 1)
+
+
+@pytest.mark.parametrize("size_limit", [500, 10_000, None])
+def test_what_is_spoken_for_is_not_free(size_limit: int | None) -> None:
+    """Two promotions never take the same room; and it is given back, whatever ends them."""
+    space = space_on(Disk(), size_limit=size_limit)
+    before = space.usage()
+    with suppress(ZeroDivisionError), space.reserve(150), space.reserve(40):
+        assert space.usage() == Usage(before.used + 190, before.capacity)
+        assert space.is_free(10)
+        assert space.is_free(211) is False
+        raise ZeroDivisionError
+    assert space.usage() == before
