@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from demo.audit import check_all_stored, check_nothing_lost, compare
+from demo.audit import DifferenceError, check_all_stored, check_nothing_lost, compare
 from demo.readers import CLIENTS, Readers
 from demo.stage import MIB
 
@@ -85,6 +85,15 @@ def read(stage: Stage) -> None:
     stage.say("asked again: " + (", ".join(f"{count} times ({code})" for code, count in again.items()) or "never"))
 
 
+def verify(stage: Stage) -> None:
+    """Have the daemon itself compare its index with every object, byte by byte."""
+    *_, last = stage.service.client.verify(deep=True)
+    report = last["report"]
+    if not report["ok"]:
+        raise DifferenceError([f"tierd verify: {each['path']}: {each['detail']}" for each in report["differences"]])
+    stage.say(f"tierd verify has read {report['checked']:,} objects again and agrees")
+
+
 def settle_accounts(stage: Stage) -> None:
     """Stop the daemon, and look at every file on disk and in the store."""
     stage.say(f"SIGTERM: it ends cleanly after {stage.service.stop():.2f} s")
@@ -97,7 +106,7 @@ def settle_accounts(stage: Stage) -> None:
     stage.say(f"the daemon's highest memory: {stage.service.peak_bytes / MIB:.0f} MiB")
 
 
-ACTS: Final = (upload, look_into_bucket, demote, read, settle_accounts)
+ACTS: Final = (upload, look_into_bucket, demote, read, verify, settle_accounts)
 
 
 def _drop_in(root: Path, media: Sequence[Media]) -> None:

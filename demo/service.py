@@ -114,10 +114,12 @@ class Service:
             code = self._process.wait(patience)
             raise DiedError(f"tierd serve ended by itself with {code}; see {self.log}")
 
+    def resident(self, line: str = "VmRSS:") -> int:
+        """Return the process's resident memory in bytes; 0 where it has ended."""
+        assert self._process is not None
+        lines = Path(f"/proc/{self._process.pid}/status").read_text(encoding="ascii").splitlines()
+        return 1024 * next((int(each.split()[1]) for each in lines if each.startswith(line)), 0)
+
     def _measure(self) -> None:
         """Note the highest resident memory, while the process is still there to be asked."""
-        assert self._process is not None
-        # A process that has ended has no such line.
-        lines = Path(f"/proc/{self._process.pid}/status").read_text(encoding="ascii").splitlines()
-        kibibytes = next((int(line.split()[1]) for line in lines if line.startswith("VmHWM:")), 0)
-        self.peak_bytes = max(self.peak_bytes, kibibytes * 1024)
+        self.peak_bytes = max(self.peak_bytes, self.resident("VmHWM:"))
