@@ -321,6 +321,8 @@ async def test_a_refresh_is_of_the_same_content(catalog: Catalog) -> None:
     assert catalog.totals.disk_bytes == 8192
     await catalog.observe(Observations(refreshed=[(asset.id, replace(seen, atime_ns=0))]))
     assert await catalog.get(asset.id) == expected
+    await catalog.observe(Observations(refreshed=[(asset.id, replace(seen, atime_ns=2**62))]))
+    assert (await catalog.get(asset.id)).last_access == NOW
 
 
 async def test_ranges_are_in_the_order_of_bytes(catalog: Catalog) -> None:
@@ -379,7 +381,8 @@ async def test_a_known_asset_is_not_overruled(catalog: Catalog) -> None:
     known = [await bring_to(catalog, state, state.value) for state in State if state is not State.NEW]
     assert await catalog.adopt_cold([found(asset.path, name=f"x{asset.path}") for asset in known]) == 0
     assert [await catalog.get(asset.id) for asset in known] == known
-    assert await catalog.adopt_cold([found("elsewhere", name=known[0].id)]) == 0
+    newer = [found("elsewhere", name=asset.id, generation=9) for asset in known if asset.state is not State.COLD]
+    assert await catalog.adopt_cold(newer) == 0
 
 
 @pytest.mark.parametrize(("size", "generation"), [(1000, 4), (999, 5)])

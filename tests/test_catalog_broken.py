@@ -12,6 +12,7 @@ import sys
 import textwrap
 import threading
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -28,7 +29,6 @@ from index.listing import Query
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
-    from pathlib import Path
 
     from index.asset import Asset
 
@@ -79,6 +79,11 @@ def spoil_a_page(path: Path, chance: random.Random) -> int:
         content[page + chance.randrange(4096)] = chance.randrange(256)
     path.write_bytes(content)
     return page
+
+
+def is_open(path: Path) -> bool:
+    """Return whether this process has the file open."""
+    return any(fd.is_symlink() and fd.readlink() == path for fd in Path("/proc/self/fd").iterdir())
 
 
 def substitute(path: Path, old: bytes, new: bytes) -> None:
@@ -375,6 +380,9 @@ async def test_a_change_cancelled_before_its_commit_began(catalog: Catalog) -> N
     tasks = [asyncio.create_task(catalog.apply(change(asset, Event.CLAIMED))) for asset in (first, second)]
     await asyncio.sleep(0)
     tasks[1].cancel()
+    for _ in range(3):
+        await asyncio.sleep(0)
+    assert not tasks[1].done()
     await gate.open()
     assert (await tasks[0]).state is State.UPLOADING
     with pytest.raises(asyncio.CancelledError):
@@ -485,6 +493,19 @@ async def test_no_thread_is_left_after_close(catalog: Catalog) -> None:
     assert catalog._connection._thread.is_alive()
     await catalog.close()
     assert await threads_left() == []
+
+
+async def test_a_connection_that_nobody_took_is_closed(tmp_path: Path) -> None:
+    """Where waiting for the connection is cancelled, it is closed and not left to the garbage collector."""
+    connection = connections.Connection(tmp_path / "index.db")
+    task = asyncio.create_task(asyncio.wait_for(connection, None))
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert await threads_left() == []
+    assert connection._raw is not None
+    assert not is_open(tmp_path / "index.db")
 
 
 async def test_a_cancelled_open_leaves_nothing(tmp_path: Path) -> None:
