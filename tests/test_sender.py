@@ -233,6 +233,30 @@ async def test_the_same_digest_keeps_the_proof(bench: Bench) -> None:
     assert dict(bench.store.calls) == {"head": 1}
 
 
+async def test_what_an_object_says_of_itself_must_be_proven(bench: Bench) -> None:
+    """After a rebuild the only proof is the object's own word: it is adopted when the store shows that it is right."""
+    sent = await bench.send(await bench.claimed("a.bin", SMALL))
+    claimed = replace(sent, proof=replace(sent.proof, method=ProofMethod.CLAIMED))
+    asset = again(await bench.catalog.find(RelPath("a.bin")), claimed)
+    assert (await bench.send(asset)).proof.method is ProofMethod.ETAG_MD5
+    assert (await bench.send(asset, OPAQUE)).proof.method is ProofMethod.READ_BACK
+    renamed = moved(asset, bench.tree, "b.bin")
+    assert (await bench.send(renamed)).proof.method is ProofMethod.ETAG_MD5
+
+
+@pytest.mark.parametrize("content", [SMALL, LARGE])
+@pytest.mark.parametrize("path", ["a.bin", "b.bin"])
+async def test_an_object_that_lies_about_itself_is_replaced(bench: Bench, content: bytes, path: str) -> None:
+    """Its metadata and its size are right, its bytes are not: they are no copy of the file."""
+    sent = await bench.send(await bench.claimed("a.bin", content))
+    told = await bench.memory.head("a.bin")
+    liar = await bench.put("a.bin", b"x" + content[1:], dict(told.metadata or {}))
+    claimed = replace(sent, proof=replace(sent.proof, method=ProofMethod.CLAIMED, etag=liar.etag))
+    asset = moved(again(await bench.catalog.find(RelPath("a.bin")), claimed), bench.tree, path)
+    assert (await bench.send(asset)).proof.method is not ProofMethod.CLAIMED
+    assert await bench.holds(path) == content
+
+
 @pytest.mark.parametrize("content", [SMALL, LARGE])
 async def test_a_renamed_file_is_copied_within_the_store(bench: Bench, content: bytes) -> None:
     """Not a byte of it is sent again, and the copy says where it belongs."""

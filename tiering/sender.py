@@ -171,7 +171,8 @@ class Sender:
             return await self._copy(parcel, proof, able) if there is None else None
         if there is None or not _is_same(there, proof):
             return None
-        return Copy(there, proof.method, "adopted")
+        method = await self._prove(parcel, there, able) if proof.method is ProofMethod.CLAIMED else proof.method
+        return Copy(there, method, "adopted") if method is not None else None
 
     async def _copy(self, parcel: Parcel, proof: Proof, able: Capabilities) -> Copy | None:
         try:
@@ -179,7 +180,8 @@ class Sender:
         except (NotFoundError, PreconditionError):
             return None
         # Another ETag than the proven one is another way to count, or other bytes: then it must prove itself.
-        method = ProofMethod.COPIED if _is_same(info, proof) else await self._prove(parcel, info, able)
+        is_known = _is_same(info, proof) and proof.method is not ProofMethod.CLAIMED
+        method = ProofMethod.COPIED if is_known else await self._prove(parcel, info, able)
         return Copy(info, method, "copied") if method is not None else None
 
     async def _adopt(self, parcel: Parcel, there: ObjectInfo, able: Capabilities) -> Copy | None:
