@@ -9,9 +9,9 @@ import signal
 import subprocess
 import sys
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from trees import HOSTILE_NAMES, make_tree, plant
@@ -23,9 +23,12 @@ from index.errors import UnknownAssetError
 from index.lifecycle import HOT, Event, State
 from index.listing import Query
 from tiering import intake as intake_module
+from tiering import reconciler as reconciler_module
+from tiering.census import Census, take_census
 from tiering.glance import Glance, Kind
 from tiering.lease import Quiet, ignore_sigio
 from tiering.observer import SilentObserver
+from tiering.reconcile import Findings
 from tiering.reconciler import Reconciler, Rhythm
 from tiering.tree import MissingError, NotRegularError
 
@@ -203,6 +206,24 @@ async def test_files_in_directories_just_made_are_all_found(world: World) -> Non
         await world.until(all_there)
 
 
+async def test_a_new_directory_is_looked_at_twice(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is put into it after the first look, and before it is watched, is never reported."""
+    looked = asyncio.Event()
+
+    async def one_hint(*_args: object, **_kwargs: object) -> AsyncIterator[frozenset[RelPath]]:
+        yield frozenset({RelPath("")})
+        await looked.wait()
+        yield frozenset({RelPath("d")})
+        plant(world.tree, "d/f")
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(reconciler_module, "hints", one_hint)
+    async with world.running(replace(NEVER, again=0.05)):
+        (world.tree.root / "d").mkdir()
+        looked.set()
+        await world.until_state("d/f", State.NEW)
+
+
 async def test_a_file_is_taken_when_its_writer_is_done(world: World) -> None:
     """However often it is written to meanwhile, it comes in once, whole."""
     async with world.running():
@@ -322,6 +343,8 @@ async def test_what_a_mover_holds_is_left_alone(world: World) -> None:
         plant(world.tree, "changed", b"other content")
         (world.tree.root / "removed").unlink()
         await reconciler.reconcile_now()
+        plant(world.tree, "other")
+        await world.until_state("other", State.NEW)
         for path, asset in claimed.items():
             assert await world.find(path) == asset
         await world.catalog.apply(Change.about(claimed[RelPath("changed")], Event.DEFERRED))
@@ -341,16 +364,15 @@ async def test_a_file_becomes_a_directory(world: World) -> None:
 
 async def test_a_scan_finds_what_no_hint_told(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """With hints that never come, new, changed, moved and missing files are still found, and counted."""
-    from tiering import reconciler as module  # noqa: PLC0415 -- to be patched
 
     async def no_hints(*_args: object, **_kwargs: object) -> AsyncIterator[frozenset[RelPath]]:
         await asyncio.Event().wait()
         yield frozenset()
 
-    monkeypatch.setattr(module, "hints", no_hints)
+    monkeypatch.setattr(reconciler_module, "hints", no_hints)
     for name in ("changes", "moves", "vanishes"):
         plant(world.tree, name, name.encode())
-    async with world.running(Rhythm(first=0.0, shortest=0.01, longest=0.01)):
+    async with world.running(Rhythm(first=0.0, shortest=0.01, longest=0.01)) as reconciler:
         await world.replicate("vanishes")
         plant(world.tree, "arrives")
         plant(world.tree, "changes", b"other")
@@ -360,6 +382,7 @@ async def test_a_scan_finds_what_no_hint_told(world: World, monkeypatch: pytest.
         await world.until_state("changes", State.NEW, generation=2)
         await world.until_state("moved", State.NEW, generation=2)
         await world.until_state("vanishes", State.COLD)
+        await reconciler.reconcile_now()
     assert world.observer.found == {"created": 4, "changed": 1, "moved": 1, "missing": 1}
 
 
@@ -501,12 +524,51 @@ async def test_a_root_without_our_marker_says_nothing_about_files(world: World, 
         assert world.hot() == 1
 
 
+async def test_a_hint_from_an_unmounted_root_is_not_believed(world: World) -> None:
+    """One file less is nothing to engage the brake for, but where the marker is gone with it, it may be the disk."""
+    plant(world.tree, "f")
+    async with world.running() as reconciler:
+        (world.tree.root / ".tierd/root-id").unlink()
+        (world.tree.root / "f").unlink()
+        await reconciler.look([RelPath("f")])
+        assert world.hot() == 1
+
+
+async def test_a_disk_that_goes_while_it_is_scanned_is_noticed(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The marker is looked for after the scan, too."""
+    plant(world.tree, "f")
+    async with world.running() as reconciler:
+
+        async def unmount_meanwhile(*args: Any, **kwargs: Any) -> Census:
+            (world.tree.root / ".tierd/root-id").unlink()
+            (world.tree.root / "f").unlink()
+            return await take_census(*args, **kwargs)
+
+        monkeypatch.setattr(reconciler_module, "take_census", unmount_meanwhile)
+        await reconciler.reconcile_now()
+        assert "marker" in reconciler.brake.reason
+        assert world.hot() == 1
+
+
+async def test_a_sighting_that_is_older_than_the_row_changes_nothing(world: World) -> None:
+    """A scan looks first and asks the index later: what changed in between is no other content."""
+    plant(world.tree, "f")
+    reconciler = world.reconciler()
+    asset = await reconciler.take_in(RelPath("f"))
+    (row,) = await world.catalog.below(RelPath("f"))
+    seen = world.tree.sight("f")
+    stale = replace(seen, fingerprint=replace(seen.fingerprint, size=1))
+    await reconciler._intake.take(Findings(changed=[(row, stale)]), patient=False)
+    assert await world.find("f") == asset
+
+
 FOLLOWER = """
 import asyncio, sys, time
 from pathlib import Path
 from index.catalog import Catalog
 from index.lifecycle import State
 from tiering.lease import ignore_sigio
+from tiering.reconcile import Findings
 from tiering.observer import SilentObserver
 from tiering.reconciler import Reconciler, Rhythm
 from tiering.tree import Tree

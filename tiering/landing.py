@@ -136,13 +136,11 @@ class Landing:
             return os.open(name, _CREATE, 0o600, dir_fd=directory)
 
     def _reserve(self) -> None:
-        if self.size == 0:
-            return
         with translated(self.path):
             try:
                 os.posix_fallocate(self._fd, 0, self.size)
             except OSError as refused:
-                # Some file systems cannot reserve: there a full disk shows while the bytes flow.
+                # There is nothing to reserve, or no way to: then a full disk shows while the bytes flow.
                 if refused.errno not in {errno.EOPNOTSUPP, errno.EINVAL}:
                     raise
 

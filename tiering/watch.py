@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import threading
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, Final
@@ -60,7 +59,6 @@ async def hints(tree: Tree, *, observer: Observer) -> AsyncGenerator[frozenset[R
 
 async def _watch_once(tree: Tree) -> AsyncIterator[frozenset[RelPath]]:
     """Yield hints until the watch fails. It is set up in its own thread: in a large tree that takes a while."""
-    stop = threading.Event()
     batches = watch(
         tree.root,
         watch_filter=lambda _, path: not tree.is_ignored(_relative(tree, path)),
@@ -68,7 +66,6 @@ async def _watch_once(tree: Tree) -> AsyncIterator[frozenset[RelPath]]:
         step=_STEP_MS,
         rust_timeout=_LONGEST_WAIT_MS,
         yield_on_timeout=True,
-        stop_event=stop,
         raise_interrupt=False,
         recursive=True,
         ignore_permission_denied=True,
@@ -88,7 +85,6 @@ async def _watch_once(tree: Tree) -> AsyncIterator[frozenset[RelPath]]:
                 raise OSError("there is another directory at the cache root now")
             changes = await advance(next, batches, None)
     finally:
-        stop.set()
         thread.shutdown(wait=False)
 
 
