@@ -155,5 +155,6 @@ class Asset:
 
     @property
     def is_proven(self) -> bool:
-        """Whether the remote copy is proven to hold the present content."""
-        return self.proof is not None and self.proof.generation == self.generation
+        """Whether the remote copy is proven to hold the present content; what only its metadata claim is not."""
+        proof = self.proof
+        return proof is not None and proof.generation == self.generation and proof.method is not ProofMethod.CLAIMED

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from samples import DAY, NOW, a_proof, an_asset
 
-from index.asset import AssetId
+from index.asset import AssetId, ProofMethod
 from index.lifecycle import State
 from tiering.planner import Planner, Residence
 from tiering.policies.age import AgePolicy
@@ -38,6 +38,7 @@ MUST_STAY = {
     "stuck": {"state": State.STUCK},
     "no proof": {"proof": None},
     "an older proof": {"generation": 2},
+    "a proof that is only claimed": {"proof": a_proof(method=ProofMethod.CLAIMED)},
     "pinned": {"pinned": True},
     "leased": {"id": LEASED},
     "hard links": {"links": 2},

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from index.asset import Failure, printable
+from index.asset import Failure, ProofMethod, printable
 from index.changes import Change
 from index.errors import StaleTransitionError
 from index.lifecycle import Event
@@ -126,7 +127,11 @@ class Promoter:
         except (StoreError, FileError) as error:
             await self._catalog.apply(Change.about(asset, Event.DEFERRED, reason=str(error)))
             raise
-        return await self._catalog.apply(Change.about(asset, Event.RESTORED, sighting=sighting)), "restored"
+        # All of it was read, and its digest agreed: whatever was only claimed is proven now.
+        if proof.method is ProofMethod.CLAIMED:
+            proof = replace(proof, method=ProofMethod.READ_BACK, at=self._clock())
+        change = Change.about(asset, Event.RESTORED, sighting=sighting, proof=proof)
+        return await self._catalog.apply(change), "restored"
 
     async def _fetch(self, arrival: Arrival, asset: Asset, proof: Proof) -> Sighting:
         """Download, twice if the first body is wrong: a broken wire is not a broken object."""

@@ -14,7 +14,7 @@ from index.changes import Change
 from index.errors import UnknownAssetError
 from index.lifecycle import IN_FLIGHT, Event, State
 from tiering.demoter import bring_back
-from tiering.trash import discard, listing
+from tiering.trash import discard, listing, trashed_sha256
 from tiering.tree import FileError, MissingError
 
 if TYPE_CHECKING:
@@ -73,12 +73,11 @@ async def recover(catalog: Catalog, tree: Tree, *, clock: Callable[[], float]) -
 def _facts(tree: Tree, asset: Asset) -> Facts:
     """Look at the disk; a copy in the trash is given its name back first."""
     try:
-        if asset.state is State.DEMOTING and asset.id in listing(tree):
+        if asset.state is State.DEMOTING:
             bring_back(tree, asset)
         sighting = tree.sight(asset.path)
-        proven = (
-            asset.state is State.PROMOTING and asset.proof is not None and tree.sha256(asset.path) == asset.proof.sha256
-        )
+        proof = asset.proof if asset.state is State.PROMOTING and asset.is_proven else None
+        proven = proof is not None and tree.sha256(asset.path) == proof.sha256
     except MissingError:
         return Facts(None, is_proven_content=False, may_be_left=False)
     except FileError:
@@ -94,18 +93,30 @@ def _change(asset: Asset, facts: Facts, *, now: float) -> Change:
 
 
 async def _clear_trash(catalog: Catalog, tree: Tree) -> None:
-    """What is left in the trash belongs to no demotion: it is discarded where the index knows it elsewhere.
+    """What is left in the trash belongs to no demotion: it is discarded where it is not wanted or known to be cold.
 
-    Of a damaged asset it may be the last right copy there is.
+    Everything else gets its name back: of a damaged asset it may be the last right copy there is.
     """
     for asset_id in await asyncio.to_thread(listing, tree):
         asset = await _known(catalog, asset_id)
         if asset is None:
             log.error("the trash holds a file of an asset that the index does not know; it is kept: %s", asset_id)
-        elif asset.state in {State.COLD, State.GONE}:
-            await asyncio.to_thread(discard, tree, asset_id)
         else:
-            await asyncio.to_thread(bring_back, tree, asset)
+            await asyncio.to_thread(_clear, tree, asset)
+
+
+def _clear(tree: Tree, asset: Asset) -> None:
+    try:
+        if asset.state is State.GONE or (asset.state is State.COLD and _is_proven(tree, asset)):
+            discard(tree, asset.id)
+        else:
+            bring_back(tree, asset)
+    except FileError as error:
+        log.warning("left in the trash until the next start: %s", error)
+
+
+def _is_proven(tree: Tree, asset: Asset) -> bool:
+    return asset.proof is not None and trashed_sha256(tree, asset) == asset.proof.sha256
 
 
 async def _known(catalog: Catalog, asset_id: AssetId) -> Asset | None:
