@@ -23,9 +23,14 @@ RACY_NS = 20_000_000
 """A stat this close after a change may miss a second change: time stamps tick, contents do not wait for them."""
 
 
-def new_asset_id() -> AssetId:
-    """Return a fresh id, unique among all hosts that share a bucket."""
-    return AssetId(secrets.token_hex(16))
+def new_asset_ids(count: int) -> list[AssetId]:
+    """Return fresh ids, unique among all hosts that share a bucket.
+
+    They differ from any other call's in 96 random bits, and from one another in their ends: an index takes such
+    neighbours side by side, which in a big one is several times as fast as all over it.
+    """
+    stem = secrets.token_hex(12)
+    return [AssetId(f"{stem}{number:08x}") for number in range(count)]
 
 
 def path_to_bytes(path: str) -> bytes:

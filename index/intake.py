@@ -7,7 +7,7 @@ from itertools import chain, islice
 from typing import TYPE_CHECKING
 
 from index import queries
-from index.asset import Asset, AssetId, new_asset_id, path_to_bytes
+from index.asset import Asset, AssetId, new_asset_ids, path_to_bytes
 from index.changes import Change, last_use
 from index.errors import StaleTransitionError, UnknownAssetError
 from index.ledger import add, drop, get, look, perform, save
@@ -39,7 +39,8 @@ def _discover(connection: sqlite3.Connection, discovered: Sequence[tuple[Sightin
     if not discovered:
         return
     (last_row,) = connection.execute(queries.LAST_ROW).fetchone()
-    rows = iter([_discovered(*each, now) for each in discovered])
+    ids = new_asset_ids(len(discovered))
+    rows = iter([_discovered(asset_id, *each, now=now) for asset_id, each in zip(ids, discovered, strict=True)])
     added = 0
     for _ in range(len(discovered) // queries.DISCOVERED_AT_ONCE):
         values = chain.from_iterable(islice(rows, queries.DISCOVERED_AT_ONCE))
@@ -59,10 +60,10 @@ def _revive(connection: sqlite3.Connection, discovered: Iterable[tuple[Sighting,
             perform(connection, Change.about(there, Event.CHANGED, sighting=sighting, due_at=due_at), now=now)
 
 
-def _discovered(sighting: Sighting, due_at: float, now: float) -> Row:
+def _discovered(asset_id: AssetId, sighting: Sighting, due_at: float, *, now: float) -> Row:
     fingerprint = sighting.fingerprint
     return (
-        new_asset_id(),
+        asset_id,
         path_to_bytes(sighting.path),
         fingerprint.size,
         clamped(fingerprint.mtime_ns),
