@@ -16,6 +16,7 @@ from daemon import journal
 from daemon.desk import Desk
 from daemon.followers import Followers
 from daemon.instance import AlreadyRunningError, hold_lock
+from daemon.memory import return_freed_memory
 from daemon.metrics import Metrics
 from daemon.opening import mark_root, open_catalog, open_store, shares_file_system
 from daemon.owners import foreign_owners
@@ -84,15 +85,18 @@ def serve(settings: Settings, *, reload: Callable[[], Settings]) -> int:
         log.error("not started: %s", "; ".join(owners))
         return REFUSED
     ignore_sigio()
+    return_freed_memory()
+    code = 0
     try:
+        settings.index.path.parent.mkdir(parents=True, exist_ok=True)
         with ExitStack() as locks:
             for path in (settings.cache.root / PRIVATE / "lock", Path(f"{settings.index.path}.lock")):
                 locks.enter_context(hold_lock(path))
             asyncio.run(_live(settings, reload))
-    except (AlreadyRunningError, SocketError) as error:
-        log.error("not started: %s", error)  # noqa: TRY400 - the message says it all
-        return REFUSED
-    return 0
+    except* (AlreadyRunningError, SocketError) as errors:
+        log.error("not started: %s", errors.exceptions[0])  # noqa: TRY400 - the message says it all
+        code = REFUSED
+    return code
 
 
 async def _live(settings: Settings, reload: Callable[[], Settings]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 import uuid
@@ -92,7 +93,7 @@ async def _open_directory(directory: Path, url: str, catalog: Catalog) -> Store:
     """Make a directory a store when this index first hears of it, and never again: a disk may not be mounted."""
     shelf = FileStore(directory, url=url)
     if await catalog.recall(STORE) != url:
-        directory.mkdir(parents=True, exist_ok=True)
+        await asyncio.to_thread(directory.mkdir, parents=True, exist_ok=True)
         await shelf.prepare()
         await catalog.remember(STORE, url)
     return shelf

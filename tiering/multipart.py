@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from tiering.source import Digests, Source
     from tiering.store import Attributes, Condition, ObjectInfo, Store
 
-PARTS_AT_ONCE: Final = 4
+PARTS_AT_ONCE: Final = 3
 PARTS_MOST: Final = 10_000
 
 
@@ -107,14 +107,16 @@ class Multipart:
         return sent
 
     async def _send_part(self, source: Source, key: str, upload_id: str, digests: Digests, number: int) -> Part:
-        size = min(digests.part_size, digests.size)
-        async with self._budget.take(size):
-            body = await asyncio.to_thread(source.read_part, number, digests.part_size)
-            await self._bandwidth.take(len(body))
-            md5 = digests.part_md5s[number - 1]
-            part = await self._store.put_part(key, upload_id, number, body, md5=md5)
+        async with self._budget.take(min(digests.part_size, digests.size)):
+            # In a call of its own, so that the bytes are gone when the budget is given back.
+            part = await self._read_and_put(source, key, upload_id, digests, number)
         await self._catalog.record_part(source.asset.id, UploadedPart(part.number, part.etag, part.size))
         return part
+
+    async def _read_and_put(self, source: Source, key: str, upload_id: str, digests: Digests, number: int) -> Part:
+        body = await asyncio.to_thread(source.read_part, number, digests.part_size)
+        await self._bandwidth.take(len(body))
+        return await self._store.put_part(key, upload_id, number, body, md5=digests.part_md5s[number - 1])
 
 
 def _right(listed: Sequence[Part], upload: Upload, digests: Digests) -> list[Part]:

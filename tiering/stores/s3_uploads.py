@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tiering.store import Absent, NotFoundError, Part, PendingUpload, Unchanged
 from tiering.stores.rules import check_part_number
+from tiering.stores.s3_body import Pieces
 from tiering.stores.s3_requests import SLOWEST, quoted, unquoted
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ class Uploads:
             Key=self._requests.full(key),
             UploadId=upload_id,
             PartNumber=number,
-            Body=body,
+            Body=Pieces(body),
             ContentMD5=base64.b64encode(md5).decode(),
         )
         return Part(number, unquoted(answer["ETag"]), len(body))

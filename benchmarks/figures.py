@@ -1,0 +1,145 @@
+"""The figures of docs/performance.md: memory and latency under large transfers, and a first look at 100,000 files.
+
+`python -m benchmarks.figures [memory|scan]`. Nothing is asserted: it prints what it saw.
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from demo.s5cmd import S5cmd
+from demo.seaweed import CREDENTIALS, Seaweed
+from demo.service import Service
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+MIB: Final = 1 << 20
+UPLOADED: Final = 2048 * MIB
+PROMOTED: Final = 1024 * MIB
+DIRECTORIES: Final = 1000
+FILES_EACH: Final = 100
+CLOSED: Final = "http://127.0.0.1:9"
+
+
+class Poller(threading.Thread):
+    """Asks for the health of a daemon all the time, and notes how long each answer took and its memory."""
+
+    def __init__(self, service: Service) -> None:
+        super().__init__(daemon=True)
+        self._service = service
+        self._over = threading.Event()
+        self.seconds: list[float] = []
+        self.resident: list[int] = []
+
+    def run(self) -> None:
+        while not self._over.wait(0.005):
+            began = time.perf_counter()
+            self._service.client.health()
+            self.seconds.append(time.perf_counter() - began)
+            self.resident.append(self._service.resident())
+
+    def stop(self) -> None:
+        """Ask no more."""
+        self._over.set()
+        self.join()
+
+    def report(self) -> None:
+        """Print the figures."""
+        centiles = statistics.quantiles(self.seconds, n=100)
+        print(f"  answers          {len(self.seconds)}")
+        print(f"  p50 / p99 / max  {centiles[49] * 1e3:.1f} / {centiles[98] * 1e3:.1f} / {max(self.seconds) * 1e3:.1f} ms")
+        print(f"  resident memory  {max(self.resident) / MIB:.0f} MiB at most")
+
+
+def main() -> None:
+    """Run what is asked for, or everything."""
+    wanted = sys.argv[1:] or [*BENCHMARKS]
+    for name in wanted:
+        with tempfile.TemporaryDirectory(prefix="tierd-bench-") as place:
+            BENCHMARKS[name](Path(place))
+
+
+def memory(place: Path) -> None:
+    """Upload one large file while another is promoted."""
+    with Seaweed(place / "s") as server:
+        S5cmd(server.endpoint).make_bucket("bench")
+        settings = {
+            "STORE__URL": "s3://bench/host",
+            "STORE__ENDPOINT": server.endpoint,
+            "METRICS__LISTEN": "",
+            "TIERING__COOL_DOWN": "0s",
+        }
+        with Service(place, place / "log", settings=settings, credentials=CREDENTIALS) as service:
+            _write(service.root / "promoted.bin", PROMOTED)
+            _wait(lambda: service.status()["assets"]["replicated"] == 1)
+            results = service.client.demote(["promoted.bin"])
+            print(f"memory: {UPLOADED // MIB} MiB uploaded while {PROMOTED // MIB} MiB are promoted ({results[0]['outcome']})")
+            _write(service.root / "uploaded.part", UPLOADED)
+            poller = Poller(service)
+            poller.start()
+            began = time.monotonic()
+            (service.root / "uploaded.part").rename(service.root / "uploaded.bin")
+            service.client.promote(["promoted.bin"])
+            promoted = time.monotonic() - began
+            _wait(lambda: service.status()["assets"]["replicated"] == 2)  # noqa: PLR2004 - both files
+            uploaded = time.monotonic() - began
+            poller.stop()
+            print(f"  promoted in      {promoted:.1f} s ({PROMOTED / MIB / promoted:.0f} MiB/s)")
+            print(f"  replicated in    {uploaded:.1f} s ({UPLOADED / MIB / uploaded:.0f} MiB/s, hashed before it is sent)")
+            poller.report()
+
+
+def scan(place: Path) -> None:
+    """Look at 100,000 files in 1,000 directories for the first time, the store being away."""
+    settings = {"STORE__URL": "s3://bench/host", "STORE__ENDPOINT": CLOSED, "METRICS__LISTEN": ""}
+    service = Service(place, place / "log", settings=settings, credentials=CREDENTIALS)
+    for directory in range(DIRECTORIES):
+        (service.root / f"d{directory:04}").mkdir()
+        for file in range(FILES_EACH):
+            (service.root / f"d{directory:04}" / f"f{file:03}.jpg").write_bytes(b"x")
+    find = min(_find(service.root) for _ in range(3))
+    began = time.monotonic()
+    with service:
+        ready = time.monotonic() - began
+        _wait(lambda: sum(service.status()["assets"].values()) == DIRECTORIES * FILES_EACH)
+        known = time.monotonic() - began
+        print(f"scan: {DIRECTORIES * FILES_EACH} files in {DIRECTORIES} directories")
+        print(f"  find             {find:.2f} s")
+        print(f"  ready            {ready:.2f} s after the start")
+        print(f"  all known        {known - ready:.2f} s later, {(known - ready) / find:.1f} times find")
+
+
+def _find(root: Path) -> float:
+    began = time.monotonic()
+    subprocess.run(["find", root, "-printf", "%p %s %T@\n"], stdout=subprocess.DEVNULL, check=True)
+    return time.monotonic() - began
+
+
+def _write(path: Path, size: int) -> None:
+    block = os.urandom(MIB)
+    with path.open("wb") as file:
+        for number in range(size // MIB):
+            file.write(number.to_bytes(8, "big") + block[8:])
+
+
+def _wait(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 600
+    while not condition():
+        if time.monotonic() > deadline:
+            raise TimeoutError("not within ten minutes")
+        time.sleep(0.02)
+
+
+BENCHMARKS: Final[dict[str, Callable[[Path], Any]]] = {"memory": memory, "scan": scan}
+
+if __name__ == "__main__":
+    main()
