@@ -1,48 +1,28 @@
-"""A daemon's core that can die at any step: before or after any effect on disk, store or index, and then has no more."""
+"""A daemon's core that can die at any step, before or after any effect on disk, store or index: then has no more."""
 
 from __future__ import annotations
 
 import asyncio
-import time
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 from unittest import mock
 
+from core import Clock, Core, Rules
+
 import tiering.demoter
 import tiering.landing
 import tiering.registry
 from index.catalog import Catalog
-from index.lifecycle import State
-from tiering.accesses import Accesses
-from tiering.demoter import Demoter
-from tiering.discovery import Discovery
-from tiering.keys import MirrorLayout
-from tiering.leases import Leases
-from tiering.multipart import Multipart
-from tiering.observer import SilentObserver
-from tiering.pacing import Bandwidth, ByteBudget, Pacer
-from tiering.prober import Prober
-from tiering.promoter import Promoter
-from tiering.reconciler import Reconciler, Rhythm
-from tiering.recovery import recover
-from tiering.registry import Registry
-from tiering.sender import Sender, Sizes
-from tiering.space import Space
-from tiering.tiers import Tiers
 from tiering.tree import Tree
-from tiering.uploader import Uploader
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
-    from index.asset import Asset
     from tiering.stores.memory import MemoryStore
 
-MULTIPART_ABOVE = 3000
-PART_SIZE = 1000
 PLACES = {
     tiering.demoter: ("move_to_trash", "recheck", "put_back", "discard"),
     tiering.registry: ("move_to_trash", "discard"),
@@ -92,6 +72,7 @@ class MortalStore:
 
     @asynccontextmanager
     async def get(self, key: str, **named: Any) -> AsyncIterator[Any]:
+        """See Store."""
         self._steps.take("before get")
         async with self._store.get(key, **named) as download:
             yield download
@@ -108,81 +89,23 @@ def _stepping(steps: Steps, name: str, call: Callable[..., Any]) -> Callable[...
     return walk
 
 
-class Mortal:
+class Mortal(Core):
     """The core of one daemon on a root, an index and a store that outlive it."""
 
-    def __init__(self, root: Path, catalog: Catalog, store: MemoryStore, group: asyncio.TaskGroup) -> None:
+    def __init__(self, tree: Tree, catalog: Catalog, store: MemoryStore, group: asyncio.TaskGroup) -> None:
         self.steps = Steps()
-        self.catalog = catalog
-        self.tree = Tree(root, ignored=(".*",))
-        self._patches = ExitStack()
-        self._group = group
-        clock = _clock
-        observer = SilentObserver()
         mortal: Any = MortalStore(store, self.steps)
-        pacer = Pacer(4, clock=clock)
-        budget, bandwidth = ByteBudget(1 << 20), Bandwidth(None, clock=clock)
-        leases = Leases(clock=clock, quiet=0.0)
-        self.prober = Prober(store, pacer=pacer, clock=clock, ready=lambda: None)
-        self.reconciler = Reconciler(
-            catalog, self.tree, root_id="root", observer=observer, clock=clock, settle=0.0, rhythm=Rhythm(first=0.0)
-        )
-        multipart = Multipart(catalog, mortal, budget=budget, bandwidth=bandwidth)
-        sender = Sender(
-            mortal,
-            MirrorLayout(),
-            multipart,
-            sizes=Sizes(MULTIPART_ABOVE, PART_SIZE),
-            budget=budget,
-            bandwidth=bandwidth,
-            clock=clock,
-        )
-        self.uploader = Uploader(
-            catalog,
-            self.tree,
-            sender,
-            probe=self.prober,
-            pacer=pacer,
-            observer=observer,
-            clock=clock,
-            settle=0.0,
-        )
-        self.demoter = Demoter(catalog, self.tree, mortal, is_leased=leases.is_held, observer=observer, grace=0.0)
-        self.promoter = Promoter(
-            catalog,
-            self.tree,
-            mortal,
-            group=group,
-            space=Space(catalog, self.tree, size_limit=None),
-            make_room=_no_room_needed,
-            observer=observer,
-            clock=clock,
-            concurrency=4,
-        )
-        discovery = Discovery(catalog, store, pacer=pacer, clock=clock)
-        discovery.done.set()
-        self.tiers = Tiers(
-            catalog,
-            self.tree,
-            reconciler=self.reconciler,
-            discovery=discovery,
-            promoter=self.promoter,
-            demoter=self.demoter,
-            leases=leases,
-            accesses=Accesses(catalog, clock=clock),
-        )
-        self.registry = Registry(catalog, self.tree, mortal, find=self.tiers.find, recall=self.demoter.recall)
+        super().__init__(tree, catalog, mortal, group, clock=Clock(), rules=Rules())
+        self._patches = ExitStack()
 
     @classmethod
     async def begin(cls, root: Path, index: Path, store: MemoryStore, group: asyncio.TaskGroup) -> Mortal:
-        """Start as the daemon does: open, prepare, recover, probe, look."""
-        catalog = await Catalog.open(index, clock=_clock)
-        core = cls(root, catalog, store, group)
-        core.tree.prepare()
-        if core.tree.read_marker() is None:
-            core.tree.write_marker("root")
+        """Start as the daemon does: open and prepare. Recovery is the first thing to die of."""
+        tree = Tree(root, ignored=(".*",))
+        core = cls(tree, await Catalog.open(index), store, group)
+        tree.prepare()
+        tree.write_marker("root")
         core._make_mortal()
-        await core.prober.run()
         return core
 
     def _make_mortal(self) -> None:
@@ -210,41 +133,3 @@ class Mortal:
             await asyncio.wait([arrival._done])
         self._patches.close()
         await self.catalog.close()
-
-    async def recover(self) -> None:
-        """Bring every interrupted asset to rest."""
-        await recover(self.catalog, self.tree, clock=_clock)
-
-    async def scan(self) -> None:
-        """Look at the whole tree once."""
-        await self.reconciler._scan()
-
-    async def upload_all(self) -> None:
-        """Upload whatever is due, however late."""
-        await self.catalog.make_due(now=_clock())
-        for asset in await self.catalog.claim(100, now=_clock() + 1e6):
-            await self.uploader.upload(asset)
-
-    async def read(self, path: Any) -> bytes:
-        """Return an asset's bytes as the API would."""
-        content = await self.tiers.content(path, whole=True)
-        chunks = getattr(content, "chunks", None)
-        if chunks is None:
-            with open(content.fd, "rb") as file:  # type: ignore[union-attr] # it is HotContent
-                return file.read()
-        try:
-            return b"".join([chunk async for chunk in chunks])
-        finally:
-            await chunks.aclose()
-
-    async def assets(self) -> list[Asset]:
-        """Return every asset that is somewhere."""
-        return [asset for asset in await self.catalog.in_states(list(State), limit=1000) if asset.state != State.GONE]
-
-
-def _clock() -> float:
-    return time.time()
-
-
-async def _no_room_needed(size: int) -> None:
-    del size

@@ -19,8 +19,9 @@ from index.lifecycle import Event
 from tiering.outcome import Outcome
 from tiering.source import AlteredError, NotYetError, Source
 from tiering.store import NotFoundError, StoreError
-from tiering.trash import Safety, discard, move_to_trash, put_back, recheck, trashed_sha256
+from tiering.trash import Safety, discard, listing, move_to_trash, put_back, recheck, trashed_sha256
 from tiering.tree import ChangedError, FileError
+from tiering.unbroken import unbroken
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -101,7 +102,9 @@ class Demoter:
             return Outcome(asset, "refused", wrong)
         asset = await self._require_hashed(asset)
         asset = await self._catalog.apply(Change.about(asset, Event.CHOSEN, reason=reason))
-        # From here on who grants a lease waits for us first: a lease granted before is seen here.
+        # Whoever grants a lease from here on waits for us first: one granted since the choice is seen, and so is a pin.
+        if asset.pinned:
+            return await self._spare(asset, "it is pinned")
         if self._is_leased(asset.id):
             return await self._spare(asset, "it is leased")
         try:
@@ -109,7 +112,7 @@ class Demoter:
         except FileError as error:
             return await self._spare(asset, error.reason)
         asset = await self._catalog.apply(Change.about(asset, Event.EVICTED, reason=reason))
-        await asyncio.to_thread(discard, self._tree, asset.id)
+        await self._discard(asset)
         return Outcome(asset, "done")
 
     async def _doubt(self, asset: Asset) -> str | None:
@@ -143,12 +146,12 @@ class Demoter:
 
     async def _take_away(self, asset: Asset, departure: Departure) -> None:
         """Bring the file where nobody can miss it. Raise FileError, with the file back at its name."""
-        await asyncio.to_thread(move_to_trash, self._tree, asset)
         try:
-            if await asyncio.to_thread(recheck, self._tree, asset) is Safety.GRACE:
+            await unbroken(asyncio.to_thread(move_to_trash, self._tree, asset))
+            if await unbroken(asyncio.to_thread(recheck, self._tree, asset)) is Safety.GRACE:
                 await self._wait_grace(asset, departure)
         except BaseException:
-            await asyncio.shield(asyncio.to_thread(bring_back, self._tree, asset))
+            await unbroken(asyncio.to_thread(bring_back, self._tree, asset))
             raise
 
     async def _wait_grace(self, asset: Asset, departure: Departure) -> None:
@@ -162,16 +165,22 @@ class Demoter:
         else:
             raise ChangedError(asset.path, "was asked for meanwhile")
 
+    async def _discard(self, asset: Asset) -> None:
+        try:
+            await asyncio.to_thread(discard, self._tree, asset.id)
+        except FileError as error:
+            log.warning("demoted, but its copy stays in the trash until the next start: %s", error)
+
     async def _spare(self, asset: Asset, reason: str) -> Outcome:
         asset = await self._catalog.apply(Change.about(asset, Event.SPARED, reason=reason))
         return Outcome(asset, "refused", reason)
 
 
 def bring_back(tree: Tree, asset: Asset) -> None:
-    """Give the copy in the trash its name again. Where its owner wrote a new file meanwhile, that one stays."""
-    if put_back(tree, asset):
+    """Give a copy in the trash its name again. Where its owner wrote a new file meanwhile, that one stays."""
+    if asset.id not in listing(tree) or put_back(tree, asset):
         return
-    if trashed_sha256(tree, asset) == _proof_of(asset).sha256:
+    if asset.proof is not None and trashed_sha256(tree, asset) == asset.proof.sha256:
         discard(tree, asset.id)
     else:
         log.error("kept in the trash, since it is not in the store and its name is taken: %s", printable(asset.path))

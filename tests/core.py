@@ -1,0 +1,343 @@
+"""The core of one daemon, wired as the daemon wires it, on a real tree and a real index; each test alters its part."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass
+from types import coroutine
+from typing import TYPE_CHECKING, Any
+
+from trees import make_tree, plant
+from uploads import ABLE
+
+from index.asset import RelPath
+from index.catalog import Catalog
+from index.lifecycle import State
+from tiering.accesses import Accesses
+from tiering.answers import HotContent
+from tiering.demoter import Demoter
+from tiering.discovery import Discovery
+from tiering.inspector import Inspector
+from tiering.keeper import Keeper
+from tiering.keys import MirrorLayout
+from tiering.lease import ignore_sigio
+from tiering.leases import Leases
+from tiering.multipart import Multipart
+from tiering.observer import SilentObserver
+from tiering.orders import Orders
+from tiering.pacing import Bandwidth, ByteBudget, Pacer
+from tiering.planner import Planner, Residence
+from tiering.policies.lru import LruPolicy
+from tiering.prober import Prober
+from tiering.promoter import Promoter
+from tiering.reconciler import Reconciler, Rhythm
+from tiering.recovery import recover
+from tiering.registry import Registry
+from tiering.sender import Sender, Sizes
+from tiering.space import Space
+from tiering.stores.faulty import FaultyStore
+from tiering.stores.memory import MemoryStore
+from tiering.tiers import Tiers
+from tiering.uploader import Uploader
+from tiering.watermarks import Watermarks
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Coroutine, Generator
+    from pathlib import Path
+
+    from index.asset import Asset
+    from tiering.tree import Tree
+
+MULTIPART_ABOVE = 3000
+PART_SIZE = 1000
+MONTH = 30 * 86_400.0
+
+
+class Clock:
+    """The time of day, moved on as a test says."""
+
+    ahead = 0.0
+
+    def __call__(self) -> float:
+        """Return seconds since the epoch."""
+        return time.time() + self.ahead
+
+
+class Witness(SilentObserver):
+    """Remembers what movers told."""
+
+    def __init__(self) -> None:
+        self.promotions: Counter[str] = Counter()
+        self.demotions: Counter[str] = Counter()
+        self.mismatches = 0
+
+    def promoted(self, asset: Asset, result: str, seconds: float) -> None:
+        """See Observer."""
+        self.promotions[result] += 1
+
+    def demoted(self, asset: Asset, reason: str) -> None:
+        """See Observer."""
+        self.demotions[reason] += 1
+
+    def mismatched(self, asset: Asset) -> None:
+        """See Observer."""
+        self.mismatches += 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rules:
+    """What a test may want otherwise than a patient daemon with all the room in the world has it."""
+
+    size_limit: int | None = None
+    grace: float = 0.0
+    cool_down: float = 0.0
+    min_residence: float = 0.0
+    promotions: int = 4
+
+
+class Core:
+    """Every mover, decider and answerer, none of which runs by itself."""
+
+    obstacle: str | None = None
+    """Why nothing may leave the disk now."""
+
+    def __init__(
+        self, tree: Tree, catalog: Catalog, store: Any, group: asyncio.TaskGroup, *, clock: Clock, rules: Rules
+    ) -> None:
+        self.tree, self.catalog, self.store, self.group, self.clock = tree, catalog, store, group, clock
+        self.witness = observer = Witness()
+        self.pacer = Pacer(4, clock=clock)
+        self.leases = Leases(clock=clock, quiet=0.0)
+        self.accesses = Accesses(catalog, clock=clock)
+        self.prober = Prober(store, pacer=self.pacer, clock=clock, ready=lambda: None)
+        self.prober.capabilities = ABLE
+        self.discovery = Discovery(catalog, store, pacer=self.pacer, clock=clock)
+        self.discovery.done.set()
+        self.reconciler = Reconciler(
+            catalog, tree, root_id="root", observer=observer, clock=clock, settle=0.0, rhythm=Rhythm(first=0.0)
+        )
+        budget, bandwidth = ByteBudget(1 << 20), Bandwidth(None, clock=clock)
+        sender = Sender(
+            store,
+            MirrorLayout(),
+            Multipart(catalog, store, budget=budget, bandwidth=bandwidth),
+            sizes=Sizes(MULTIPART_ABOVE, PART_SIZE),
+            budget=budget,
+            bandwidth=bandwidth,
+            clock=clock,
+        )
+        self.uploader = Uploader(
+            catalog, tree, sender, probe=self.prober, pacer=self.pacer, observer=observer, clock=clock, settle=0.0
+        )
+        self.demoter = Demoter(
+            catalog, tree, store, is_leased=self.leases.is_held, observer=observer, grace=rules.grace
+        )
+        policy = LruPolicy()
+        residence = Residence(cold_after=MONTH, cool_down=rules.cool_down, min_residence=rules.min_residence)
+        self.planner = Planner(residence, policy, is_leased=self.leases.is_held)
+        self.space = Space(catalog, tree, size_limit=rules.size_limit)
+        self.keeper = Keeper(
+            catalog,
+            self.demoter,
+            self.planner,
+            space=self.space,
+            watermarks=Watermarks(0.8, 0.5) if rules.size_limit is not None else None,
+            policy=policy,
+            may_demote=lambda: self.obstacle,
+            interval=60.0,
+            clock=clock,
+        )
+        self.promoter = Promoter(
+            catalog,
+            tree,
+            store,
+            group=group,
+            space=self.space,
+            make_room=self.keeper.make_room,
+            observer=observer,
+            clock=clock,
+            concurrency=rules.promotions,
+        )
+        self.tiers = Tiers(
+            catalog,
+            tree,
+            reconciler=self.reconciler,
+            discovery=self.discovery,
+            promoter=self.promoter,
+            demoter=self.demoter,
+            leases=self.leases,
+            accesses=self.accesses,
+        )
+        self.orders = Orders(
+            catalog,
+            self.promoter,
+            self.demoter,
+            self.planner,
+            find=self.tiers.find,
+            may_demote=lambda: self.obstacle,
+            group=group,
+            clock=clock,
+        )
+        self.registry = Registry(catalog, tree, store, find=self.tiers.find, recall=self.demoter.recall)
+        self.inspector = Inspector(
+            catalog,
+            find=self.tiers.find,
+            planner=self.planner,
+            keeper=self.keeper,
+            uploader=self.uploader,
+            promoter=self.promoter,
+            probe=self.prober,
+            pacer=self.pacer,
+            reconciler=self.reconciler,
+            clock=clock,
+        )
+
+    # What a test does to assets.
+
+    async def new(self, path: str, content: bytes = b"content") -> Asset:
+        """Write a file and let the index know it."""
+        plant(self.tree, path, content)
+        return await self.reconciler.take_in(RelPath(path))
+
+    async def hot(self, path: str, content: bytes = b"content") -> Asset:
+        """Write a file and bring it into the store; return it replicated."""
+        await self.new(path, content)
+        await self.upload_all()
+        asset = await self.find(path)
+        assert asset.state is State.REPLICATED, (path, asset.state, asset.failure)
+        return asset
+
+    async def cold(self, path: str, content: bytes = b"content") -> Asset:
+        """Write a file, bring it into the store and off the disk."""
+        outcome = await self.demoter.demote(await self.hot(path, content), reason="request")
+        assert outcome.done, outcome
+        return outcome.asset
+
+    async def upload_all(self) -> None:
+        """Upload whatever is due, however late."""
+        await self.catalog.make_due(now=self.clock())
+        for asset in await self.catalog.claim(100, now=self.clock() + 1e6):
+            await self.uploader.upload(asset)
+
+    async def scan(self) -> None:
+        """Look at the whole tree once."""
+        await self.reconciler._scan()
+
+    async def recover(self) -> int:
+        """Bring every interrupted asset to rest, as a start does."""
+        return await recover(self.catalog, self.tree, clock=self.clock)
+
+    # What a test sees of them.
+
+    async def find(self, path: str) -> Asset:
+        """Return what the index believes."""
+        return await self.catalog.find(RelPath(path))
+
+    async def state(self, path: str) -> State:
+        """Return the state that the index believes in."""
+        return (await self.find(path)).state
+
+    async def assets(self) -> list[Asset]:
+        """Return every asset that is somewhere."""
+        return [asset for asset in await self.catalog.in_states(list(State), limit=1000) if asset.state != State.GONE]
+
+    async def read(self, path: str) -> bytes:
+        """Return an asset's bytes as the API would."""
+        content = await self.tiers.content(RelPath(path), whole=True)
+        if isinstance(content, HotContent):
+            with os.fdopen(content.fd, "rb") as file:
+                return file.read()
+        async with aclosing(content.chunks) as chunks:
+            return b"".join([chunk async for chunk in chunks])
+
+    def on_disk(self, path: str) -> bytes | None:
+        """Return what the file holds, None where there is none."""
+        file = self.tree.root / path
+        return file.read_bytes() if file.exists() else None
+
+    def in_trash(self) -> list[bytes]:
+        """Return the contents in the trash."""
+        return [kept.read_bytes() for kept in (self.tree.root / ".tierd" / "trash").iterdir()]
+
+
+@dataclass
+class Place:
+    """What outlives a daemon: the directory of its tree and its index, and the store."""
+
+    directory: Path
+    memory: MemoryStore
+
+    @asynccontextmanager
+    async def core(self, **rules: Any) -> AsyncIterator[Core]:
+        """Start a core here; on leaving, it is ended and its promotions are over."""
+        ignore_sigio()
+        clock = Clock()
+        tree = make_tree(self.directory / "media")
+        tree.write_marker("root")
+        catalog = await Catalog.open(self.directory / "index.db", clock=clock)
+        try:
+            async with asyncio.TaskGroup() as group:
+                store = FaultyStore(self.memory)
+                yield Core(tree, catalog, store, group, clock=clock, rules=Rules(**rules))
+        finally:
+            await catalog.close()
+
+
+def a_place(directory: Path) -> Place:
+    """Return a place where no daemon ever was."""
+    directory.mkdir(exist_ok=True)
+    return Place(directory, MemoryStore())
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    """Wait for something that a thread or another task does."""
+    async with asyncio.timeout(20):
+        while not holds():  # noqa: ASYNC110 - what threads do sets no event
+            await asyncio.sleep(0.001)
+
+
+async def cut_short(work: Coroutine[Any, Any, object], *, at: int) -> bool:
+    """Cancel the work when it waits for the `at`th time; return whether it came to that. No thread is left behind."""
+    loop = asyncio.get_running_loop()
+    threads = ThreadPoolExecutor(4)
+    loop.set_default_executor(threads)
+    task = asyncio.ensure_future(_until(at, work))
+    try:
+        await asyncio.wait([task])
+    finally:
+        threads.shutdown()
+        loop.set_default_executor(ThreadPoolExecutor(4))
+    if task.cancelled():
+        return True
+    await task
+    return False
+
+
+async def _until(at: int, work: Coroutine[Any, Any, object]) -> object:
+    return await _counted(work, at)
+
+
+@coroutine
+def _counted(work: Coroutine[Any, Any, object], at: int) -> Generator[Any, None, object]:
+    steps = work.__await__()
+    error: BaseException | None = None
+    waited = 0
+    while True:
+        try:
+            future = steps.send(None) if error is None else steps.throw(error)
+        except StopIteration as end:
+            return end.value
+        waited += 1
+        if waited == at:
+            task: Any = asyncio.current_task()
+            asyncio.get_running_loop().call_soon(task.cancel)
+        error = None
+        try:
+            yield future
+        except BaseException as thrown:  # noqa: BLE001 - it is the work's to deal with
+            error = thrown
