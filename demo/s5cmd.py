@@ -31,9 +31,14 @@ class S5cmd:
         into.mkdir()
         self._run("cp", f"{url}/*", f"{into}/")
 
-    def _run(self, *words: str) -> None:
+    def read(self, url: str) -> bytes:
+        """Return the bytes of one object, whatever is in its key."""
+        return self._run("cat", "--raw", url)
+
+    def _run(self, *words: str) -> bytes:
         command = [program("s5cmd"), "--log", "error", "--endpoint-url", self.endpoint, *words]
         environment = {**os.environ, **CREDENTIALS, "AWS_REGION": "us-east-1"}
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=SECONDS, check=False)
+        done = subprocess.run(command, env=environment, capture_output=True, timeout=SECONDS, check=False)
         if done.returncode:
-            raise RuntimeError(f"s5cmd {words[0]} failed: {done.stderr.strip()[-500:]}")
+            raise RuntimeError(f"s5cmd {words[0]} failed: {done.stderr.decode(errors='replace').strip()[-500:]}")
+        return done.stdout

@@ -82,7 +82,8 @@ def main() -> None:
     parser.add_argument("--full", action="store_true", help="more than 500 files and 1 GiB, from Debian packages too")
     parser.add_argument("--seed", type=int, default=random.randrange(10_000), help="chooses the assets and the moments")
     asked = parser.parse_args()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda received, _: sys.exit(128 + received))
     media = collect(SETS["full" if asked.full else "small"])
     print(table(media))
     if asked.full and (len(media) < FULL_FILES or sum(each.size for each in media) < FULL_BYTES):
