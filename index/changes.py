@@ -188,8 +188,9 @@ def _mismatched(asset: Asset, change: Change, now: float) -> dict[str, Any]:
     return failed | {"sha256": None, "proof": None, "changed_at": now}
 
 
-def _evicted(_asset: Asset, _change: Change, _now: float) -> dict[str, Any]:
-    return {**_NO_LOCAL_FILE}
+def _evicted(asset: Asset, _change: Change, _now: float) -> dict[str, Any]:
+    # A mode changed after the upload is no new content, and must come back with the file all the same.
+    return {**_NO_LOCAL_FILE, "proof": replace(asset.proof, mode=asset.mode) if asset.proof else None}
 
 
 def _vanished(asset: Asset, _change: Change, _now: float) -> dict[str, Any]:

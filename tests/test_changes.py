@@ -188,3 +188,10 @@ def test_a_change_speaks_of_the_asset_as_it_is_known() -> None:
     asset = an_asset_in(State.NEW, fingerprint=Fingerprint(1, 2, 3))
     about = Change.about(asset, Event.CLAIMED, reason="why")
     assert (about.id, about.state, about.generation, about.reason) == (asset.id, State.NEW, 3, "why")
+
+
+def test_the_mode_that_left_is_the_one_that_comes_back() -> None:
+    """A file whose mode was changed after its upload is restored with the mode that it had when it left."""
+    asset = an_asset_in(State.DEMOTING, mode=0o600)
+    after = outcome(asset, change(asset, Event.EVICTED), now=NOW)
+    assert after.proof == a_proof(generation=3, mode=0o600)

@@ -15,7 +15,7 @@ from tiering.arrival import Arrival, Stream
 from tiering.landing import ContentError, Landing
 from tiering.outcome import DamagedError, NoSpaceError
 from tiering.store import CorruptError, NotFoundError, PreconditionError, StoreError
-from tiering.tree import ExistsError, FileError
+from tiering.tree import ChangedError, ExistsError, FileError
 from tiering.tree import NoSpaceError as DiskFullError
 
 if TYPE_CHECKING:
@@ -110,6 +110,7 @@ class Promoter:
         try:
             sighting = await self._fetch(arrival, asset, proof)
         except ExistsError:
+            arrival.break_off(ChangedError(asset.path, "was written anew while it was promoted"))
             theirs = await asyncio.to_thread(self._tree.sight, asset.path)
             change = Change.about(asset, Event.CHANGED, sighting=theirs, due_at=self._clock())
             return await self._catalog.apply(change), "overtaken"

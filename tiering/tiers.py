@@ -17,7 +17,7 @@ from tiering.answers import ColdContent, HotContent, Opened, Peek
 from tiering.entity import asset_tag, entity_tag
 from tiering.outcome import ConflictError, DamagedError
 from tiering.store import UnavailableError
-from tiering.tree import BusyError, MissingError
+from tiering.tree import BusyError, FileError, MissingError
 
 if TYPE_CHECKING:
     from index.asset import Asset, RelPath, Sighting
@@ -68,7 +68,20 @@ class Tiers:
             asset = await self._catalog.find(path)
         except UnknownAssetError:
             return await self._take_in(path)
-        return asset if asset.state is not State.GONE else await self._take_in(path)
+        match asset.state:
+            case State.GONE:
+                return await self._take_in(path)
+            case State.COLD | State.DAMAGED:
+                return await self._take_in_if_written(asset)
+            case _:
+                return asset
+
+    async def _take_in_if_written(self, asset: Asset) -> Asset:
+        """Return what is not on disk as it is, unless its owner wrote a file there that nobody has noticed yet."""
+        try:
+            return await self._reconciler.take_in(asset.path)
+        except FileError:
+            return asset
 
     async def _take_in(self, path: RelPath) -> Asset:
         try:
