@@ -29,6 +29,12 @@ run: setup ## run the daemon on config.toml, in the foreground
 test: setup ## run the tests
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
+torture: setup ## the core dies at any step, thousands of times (QUICK=1: some hundreds)
+	MODEL_LIVES=$(if $(QUICK),600,20000) $(BIN)/python -m pytest tests/test_model.py --timeout 7200
+
+bench: setup ## memory under large transfers, a first look at 100,000 files (ONLY=memory or ONLY=scan)
+	$(BIN)/python -m benchmarks.figures $(ONLY)
+
 lint: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -39,7 +45,8 @@ types: setup
 contracts: setup
 	$(BIN)/lint-imports
 
-check: lint types contracts test torture ## everything CI runs
+check: lint types contracts test ## everything CI runs
+	@$(MAKE) --no-print-directory torture QUICK=1
 
 format: setup ## put the code in shape
 	$(BIN)/ruff format .

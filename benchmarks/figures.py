@@ -41,6 +41,7 @@ class Poller(threading.Thread):
         self.resident: list[int] = []
 
     def run(self) -> None:
+        """See threading.Thread."""
         while not self._over.wait(0.005):
             began = time.perf_counter()
             self._service.client.health()
@@ -56,7 +57,8 @@ class Poller(threading.Thread):
         """Print the figures."""
         centiles = statistics.quantiles(self.seconds, n=100)
         print(f"  answers          {len(self.seconds)}")
-        print(f"  p50 / p99 / max  {centiles[49] * 1e3:.1f} / {centiles[98] * 1e3:.1f} / {max(self.seconds) * 1e3:.1f} ms")
+        p50, p99, most = (1e3 * seconds for seconds in (centiles[49], centiles[98], max(self.seconds)))
+        print(f"  p50 / p99 / max  {p50:.1f} / {p99:.1f} / {most:.1f} ms")
         print(f"  resident memory  {max(self.resident) / MIB:.0f} MiB at most")
 
 
@@ -81,8 +83,8 @@ def memory(place: Path) -> None:
         with Service(place, place / "log", settings=settings, credentials=CREDENTIALS) as service:
             _write(service.root / "promoted.bin", PROMOTED)
             _wait(lambda: service.status()["assets"]["replicated"] == 1)
-            results = service.client.demote(["promoted.bin"])
-            print(f"memory: {UPLOADED // MIB} MiB uploaded while {PROMOTED // MIB} MiB are promoted ({results[0]['outcome']})")
+            service.client.demote(["promoted.bin"])
+            print(f"memory: {UPLOADED // MIB} MiB uploaded while {PROMOTED // MIB} MiB are promoted")
             _write(service.root / "uploaded.part", UPLOADED)
             poller = Poller(service)
             poller.start()
@@ -94,7 +96,7 @@ def memory(place: Path) -> None:
             uploaded = time.monotonic() - began
             poller.stop()
             print(f"  promoted in      {promoted:.1f} s ({PROMOTED / MIB / promoted:.0f} MiB/s)")
-            print(f"  replicated in    {uploaded:.1f} s ({UPLOADED / MIB / uploaded:.0f} MiB/s, hashed before it is sent)")
+            print(f"  replicated in    {uploaded:.1f} s ({UPLOADED / MIB / uploaded:.0f} MiB/s, hashed first)")
             poller.report()
 
 

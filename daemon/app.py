@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, ExitStack
@@ -18,7 +19,7 @@ from daemon.followers import Followers
 from daemon.instance import AlreadyRunningError, hold_lock
 from daemon.memory import return_freed_memory
 from daemon.metrics import Metrics
-from daemon.opening import mark_root, open_catalog, open_store, shares_file_system
+from daemon.opening import mark_root, open_catalog, open_store, set_aside, shares_file_system
 from daemon.owners import foreign_owners
 from daemon.peers import Access
 from daemon.reloading import Reloading
@@ -26,6 +27,7 @@ from daemon.route import Service
 from daemon.server import Server
 from daemon.sockets import SocketError
 from daemon.stopping import DRAIN_SECONDS, Stopping
+from index.errors import CorruptIndexError
 from tiering.accesses import Accesses
 from tiering.demoter import Demoter
 from tiering.discovery import Discovery
@@ -80,9 +82,11 @@ POLICIES: Final[dict[str, TierPolicy]] = {"lru": LruPolicy(), "age": AgePolicy()
 def serve(settings: Settings, *, reload: Callable[[], Settings]) -> int:
     """Run the daemon until it is told to stop; `reload` reads the settings anew. Return the exit code."""
     journal.configure(settings.log.level, settings.log.format)
-    owners = foreign_owners()
-    if owners:
-        log.error("not started: %s", "; ".join(owners))
+    obstacles = foreign_owners()
+    if sys.getfilesystemencoding() != "utf-8":
+        obstacles.append("file names are not decoded as UTF-8 here; set PYTHONUTF8=1")
+    if obstacles:
+        log.error("not started: %s", "; ".join(obstacles))
         return REFUSED
     ignore_sigio()
     return_freed_memory()
@@ -92,11 +96,31 @@ def serve(settings: Settings, *, reload: Callable[[], Settings]) -> int:
         with ExitStack() as locks:
             for path in (settings.cache.root / PRIVATE / "lock", Path(f"{settings.index.path}.lock")):
                 locks.enter_context(hold_lock(path))
-            asyncio.run(_live(settings, reload))
+            while not _live_once(settings, reload):
+                pass
     except* (AlreadyRunningError, SocketError) as errors:
-        log.error("not started: %s", errors.exceptions[0])  # noqa: TRY400 - the message says it all
+        log.error("not started: %s", _first(errors))  # noqa: TRY400 - the message says it all
         code = REFUSED
     return code
+
+
+def _live_once(settings: Settings, reload: Callable[[], Settings]) -> bool:
+    """Live until the end, or until the index turns out to be broken: then it is set aside, and life begins anew."""
+    try:
+        asyncio.run(_live(settings, reload))
+    except* CorruptIndexError as errors:
+        set_aside(settings.index.path, _first(errors))
+        ended = False
+    else:
+        ended = True
+    return ended
+
+
+def _first(error: BaseException) -> BaseException:
+    """Return the first error of a group of groups: the others followed from it, or say the same."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
 
 
 async def _live(settings: Settings, reload: Callable[[], Settings]) -> None:

@@ -34,19 +34,18 @@ async def open_catalog(path: Path) -> Catalog:
     try:
         return await Catalog.open(path)
     except CorruptIndexError as error:
-        aside = _set_aside(path)
-        log.error("the index is broken and was set aside; it is rebuilt now: index=%s reason=%s", aside, error)  # noqa: TRY400 - a traceback would say nothing more
+        set_aside(path, error)
         return await Catalog.open(path)
 
 
-def _set_aside(path: Path) -> Path:
-    """Rename the database with its log and shared memory: one without the others is worth nothing."""
+def set_aside(path: Path, reason: BaseException) -> None:
+    """Rename a closed database with its log and shared memory: one without the others is worth nothing."""
     stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
     for suffix in ("-wal", "-shm", ""):
         part = path.with_name(path.name + suffix)
         if part.exists():
             part.rename(part.with_name(f"{path.name}.broken-{stamp}{suffix}"))
-    return path.with_name(f"{path.name}.broken-{stamp}")
+    log.error("the index is broken and was set aside; it is rebuilt now: %s.broken-%s (%s)", path, stamp, reason)
 
 
 async def mark_root(catalog: Catalog, tree: Tree) -> tuple[str, bool]:

@@ -7,21 +7,18 @@ import os
 import shutil
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from mortal import DeathError, Mortal
 
 from index.asset import RelPath
 from index.errors import UnknownAssetError
 from index.lifecycle import HOT, IN_FLIGHT, State
-from mortal import DeathError, Mortal
 from tiering.metadata import Passport
 from tiering.stores.memory import MemoryStore
-
-if TYPE_CHECKING:
-    from collections.abc import Coroutine
 
 PATHS = ("a", "b.bin", "d/c", "d/e/f")
 paths = st.sampled_from(PATHS)
@@ -48,6 +45,7 @@ class Core(RuleBasedStateMachine):
 
     @initialize()
     def start(self) -> None:
+        """The first start, on an empty root."""
         self.live(None, _nothing)
 
     def live(self, death: int | None, act: Any) -> Any:
@@ -74,7 +72,8 @@ class Core(RuleBasedStateMachine):
             return None
 
     @rule(path=paths, size=sizes, atomic=st.booleans())
-    def write(self, path: str, size: int, atomic: bool) -> None:
+    def write(self, path: str, size: int, *, atomic: bool) -> None:
+        """The owner writes a file, in place or by renaming a finished one over it."""
         self.versions += 1
         content = (b"%06d" % self.versions * (size // 6 + 1))[:size]
         file = self.root / path
@@ -91,6 +90,7 @@ class Core(RuleBasedStateMachine):
 
     @rule(path=paths)
     def delete(self, path: str) -> None:
+        """The owner deletes a file."""
         if (self.root / path).exists():
             (self.root / path).unlink()
             self.current.pop(path, None)
@@ -98,6 +98,7 @@ class Core(RuleBasedStateMachine):
 
     @rule(old=paths, new=paths)
     def rename(self, old: str, new: str) -> None:
+        """The owner renames a file, perhaps over another."""
         if old == new or not (self.root / old).exists():
             return
         (self.root / new).parent.mkdir(parents=True, exist_ok=True)
@@ -110,10 +111,13 @@ class Core(RuleBasedStateMachine):
 
     @rule(death=deaths)
     def scan(self, death: int | None) -> None:
+        """The whole tree is looked at."""
         self.live(death, lambda core: core.scan())
 
     @rule(death=deaths)
     def upload(self, death: int | None) -> None:
+        """Whatever is due is uploaded."""
+
         async def act(core: Mortal) -> None:
             await core.scan()
             await core.upload_all()
@@ -122,6 +126,8 @@ class Core(RuleBasedStateMachine):
 
     @rule(path=paths, death=deaths)
     def demote(self, path: str, death: int | None) -> None:
+        """One asset is demoted, if it is replicated."""
+
         async def act(core: Mortal) -> None:
             for asset in await core.assets():
                 if asset.path == path and asset.state is State.REPLICATED:
@@ -131,6 +137,8 @@ class Core(RuleBasedStateMachine):
 
     @rule(path=paths, death=deaths)
     def read(self, path: str, death: int | None) -> None:
+        """Somebody reads: what he gets is what its owner wrote, or he is told that there is nothing."""
+
         async def act(core: Mortal) -> None:
             try:
                 content = await core.read(RelPath(path))
@@ -146,6 +154,8 @@ class Core(RuleBasedStateMachine):
 
     @rule(path=paths, death=deaths)
     def remove(self, path: str, death: int | None) -> None:
+        """A person removes an asset from both tiers."""
+
         async def act(core: Mortal) -> None:
             try:
                 await core.registry.remove(RelPath(path))
@@ -213,7 +223,7 @@ class Core(RuleBasedStateMachine):
         for asset in assets:
             assert asset.state in {State.REPLICATED, State.COLD}, (asset.path, asset.state, asset.failure)
             assert (self.root / asset.path).exists() == (asset.state in HOT)
-        assert not os.listdir(self.root / ".tierd" / "trash")
+        assert not list((self.root / ".tierd" / "trash").iterdir())
         for path, content in self.current.items():
             assert await core.read(RelPath(path)) == content
 
@@ -224,8 +234,10 @@ async def _nothing(core: Mortal) -> None:
 
 TestCore = Core.TestCase
 TestCore.settings = settings(
-    max_examples=60,
+    max_examples=int(os.environ.get("MODEL_LIVES", "60")),
     stateful_step_count=25,
     deadline=None,
+    # Shrinking replays hundreds of lives; the printed steps are short enough as they are.
+    phases=[Phase.explicit, Phase.reuse, Phase.generate],
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
 )
