@@ -11,6 +11,7 @@ import os
 from typing import TYPE_CHECKING, Final, Self
 
 from tiering.outcome import DamagedError
+from tiering.store import UnavailableError
 
 if TYPE_CHECKING:
     from index.asset import Asset
@@ -91,8 +92,10 @@ class Reader:
         return chunk
 
     async def aclose(self) -> None:
-        """Stop reading."""
-        os.close(self._fd)
+        """Stop reading. Safe to repeat."""
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            os.close(fd)
 
 
 class Arrival:
@@ -129,6 +132,7 @@ class Arrival:
             self._done.set_exception(error)
             self._done.exception()  # Those who asked may all have gone: then it is nobody's error.
         else:
+            self.break_off(UnavailableError("tierd was stopped while it was promoted", hint="ask again"))
             self._done.cancel()
         self._begun.set()
 

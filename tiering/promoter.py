@@ -111,9 +111,7 @@ class Promoter:
             sighting = await self._fetch(arrival, asset, proof)
         except ExistsError:
             arrival.break_off(ChangedError(asset.path, "was written anew while it was promoted"))
-            theirs = await asyncio.to_thread(self._tree.sight, asset.path)
-            change = Change.about(asset, Event.CHANGED, sighting=theirs, due_at=self._clock())
-            return await self._catalog.apply(change), "overtaken"
+            return await self._give_way(asset), "overtaken"
         except (NotFoundError, PreconditionError, CorruptError, ContentError) as error:
             failure = Failure("damaged", str(error), 1, None)
             await self._catalog.apply(Change.about(asset, Event.MISMATCHED, failure=failure, reason=str(error)))
@@ -133,6 +131,15 @@ class Promoter:
             proof = replace(proof, method=ProofMethod.READ_BACK, at=self._clock())
         change = Change.about(asset, Event.RESTORED, sighting=sighting, proof=proof)
         return await self._catalog.apply(change), "restored"
+
+    async def _give_way(self, asset: Asset) -> Asset:
+        """Take in what its owner put at the name meanwhile. Raise FileError where that is no file, or gone again."""
+        try:
+            theirs = await asyncio.to_thread(self._tree.sight, asset.path)
+        except FileError as error:
+            await self._catalog.apply(Change.about(asset, Event.DEFERRED, reason=str(error)))
+            raise
+        return await self._catalog.apply(Change.about(asset, Event.CHANGED, sighting=theirs, due_at=self._clock()))
 
     async def _fetch(self, arrival: Arrival, asset: Asset, proof: Proof) -> Sighting:
         """Download, twice if the first body is wrong: a broken wire is not a broken object."""
