@@ -19,7 +19,7 @@ from daemon.followers import Followers
 from daemon.instance import AlreadyRunningError, hold_lock
 from daemon.memory import return_freed_memory
 from daemon.metrics import Metrics
-from daemon.opening import mark_root, open_catalog, open_store, set_aside, shares_file_system
+from daemon.opening import ForeignStoreError, mark_root, open_catalog, open_store, set_aside, shares_file_system
 from daemon.owners import foreign_owners
 from daemon.peers import Access
 from daemon.reloading import Reloading
@@ -71,7 +71,7 @@ log = logging.getLogger(__name__)
 REFUSED: Final = 5
 FILE_THREADS: Final = 12
 """Worker threads for files and hashes: some may wait for the disk without keeping others from it."""
-BUDGET_BYTES: Final = 64 << 20
+BUDGET_BYTES: Final = 32 << 20
 """Bytes of content in memory on their way to the store."""
 PROMOTIONS: Final = 16
 GRACE_SECONDS: Final = 600.0
@@ -98,7 +98,7 @@ def serve(settings: Settings, *, reload: Callable[[], Settings]) -> int:
                 locks.enter_context(hold_lock(path))
             while not _live_once(settings, reload):
                 pass
-    except* (AlreadyRunningError, SocketError) as errors:
+    except* (AlreadyRunningError, ForeignStoreError, SocketError) as errors:
         log.error("not started: %s", _first(errors))  # noqa: TRY400 - the message says it all
         code = REFUSED
     return code
@@ -306,7 +306,7 @@ class Parts:
     @cached_property
     def budget(self) -> ByteBudget:
         """How many bytes in memory."""
-        return ByteBudget(max(BUDGET_BYTES, self.settings.upload.multipart_above))
+        return ByteBudget(BUDGET_BYTES)
 
     @cached_property
     def prober(self) -> Prober:

@@ -8,7 +8,7 @@ from typing import Final
 # From glibc's malloc.h.
 _M_MMAP_THRESHOLD: Final = -3
 _M_ARENA_MAX: Final = -8
-_THRESHOLD: Final = 1 << 20
+_THRESHOLD: Final = 128 * 1024
 _ARENAS: Final = 2
 
 

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 import uuid
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from index.catalog import Catalog
@@ -16,8 +17,6 @@ from tiering.stores.s3 import S3Store
 from tiering.stores.s3_connection import S3Settings
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from daemon.settings import Settings
     from tiering.store import Store
     from tiering.tree import Tree
@@ -26,6 +25,10 @@ log = logging.getLogger(__name__)
 
 ROOT: Final = "root"
 STORE: Final = "store"
+
+
+class ForeignStoreError(Exception):
+    """The index is about another store than the one that is configured."""
 
 
 async def open_catalog(path: Path) -> Catalog:
@@ -65,37 +68,56 @@ async def mark_root(catalog: Catalog, tree: Tree) -> tuple[str, bool]:
 
 
 async def open_store(settings: Settings, catalog: Catalog) -> Store:
-    """Open the cold tier that the configuration names; it need not be reachable yet."""
-    store = settings.store
-    if store.directory is not None:
-        return await _open_directory(store.directory, store.url, catalog)
-    if store.scheme == "memory":
-        log.warning("the store is memory: everything in it is gone when the daemon stops")
-        return MemoryStore(store.url)
-    bucket, _, prefix = store.url.removeprefix("s3://").partition("/")
-    return await S3Store.connect(
-        S3Settings(
-            bucket=bucket,
-            prefix=prefix,
-            endpoint=store.endpoint,
-            region=store.region,
-            profile=store.profile,
-            addressing_style=store.addressing_style,
-            storage_class=store.storage_class,
-            encryption=store.encryption,
-            concurrency=settings.upload.concurrency,
+    """Open the cold tier that the configuration names; it need not be reachable yet. Raise ForeignStoreError.
+
+    An index belongs to its store: what it believes to be proven was proven there, and nowhere else.
+    """
+    url = settings.store.url
+    known = await catalog.recall(STORE)
+    if known is not None and (known != url or settings.store.scheme == "memory"):
+        raise ForeignStoreError(
+            f"the index {settings.index.path} is about the store {known}, as it was at an earlier start; "
+            f"give {url} an index of its own ([index] path), or go back to that store"
         )
-    )
+    store = await _connect(settings, is_new=known is None)
+    await catalog.remember(STORE, url)
+    return store
 
 
-async def _open_directory(directory: Path, url: str, catalog: Catalog) -> Store:
+async def _connect(settings: Settings, *, is_new: bool) -> Store:
+    match settings.store.scheme:
+        case "memory":
+            log.warning("the store is memory: everything in it is gone when the daemon stops")
+            return MemoryStore(settings.store.url)
+        case "s3":
+            return await S3Store.connect(_bucket(settings))
+        case _:
+            return await _open_directory(Path(settings.store.directory or ""), settings.store.url, is_new=is_new)
+
+
+async def _open_directory(directory: Path, url: str, *, is_new: bool) -> Store:
     """Make a directory a store when this index first hears of it, and never again: a disk may not be mounted."""
     shelf = FileStore(directory, url=url)
-    if await catalog.recall(STORE) != url:
+    if is_new:
         await asyncio.to_thread(directory.mkdir, parents=True, exist_ok=True)
         await shelf.prepare()
-        await catalog.remember(STORE, url)
     return shelf
+
+
+def _bucket(settings: Settings) -> S3Settings:
+    store = settings.store
+    bucket, _, prefix = store.url.removeprefix("s3://").partition("/")
+    return S3Settings(
+        bucket=bucket,
+        prefix=prefix,
+        endpoint=store.endpoint,
+        region=store.region,
+        profile=store.profile,
+        addressing_style=store.addressing_style,
+        storage_class=store.storage_class,
+        encryption=store.encryption,
+        concurrency=settings.upload.concurrency,
+    )
 
 
 def shares_file_system(settings: Settings) -> bool:
