@@ -37,10 +37,10 @@ def place(tmp_path: Path) -> Place:
     return a_place(tmp_path)
 
 
-async def refused(core: Core, asset: Asset, *, because: str) -> None:
+async def refused(core: Core, asset: Asset, *, because: str, result: str = "refused") -> None:
     """Try to demote it, and see that it stays whole, at its name, and is told why."""
     outcome = await core.demoter.demote(asset, reason="request")
-    assert outcome.result == "refused"
+    assert outcome.result == result
     assert because in outcome.reason
     assert core.on_disk(asset.path) is not None
     assert core.in_trash() == []
@@ -85,13 +85,20 @@ async def test_an_object_of_somebody_else_is_no_copy_of_ours(place: Place, body:
         assert await core.state("a.jpg") is State.NEW
 
 
-@pytest.mark.parametrize("error", [UnavailableError("503"), CredentialsError("403"), RefusedError("no such bucket")])
-async def test_a_store_that_does_not_answer_says_nothing(place: Place, error: Exception) -> None:
+@pytest.mark.parametrize(
+    ("error", "result"),
+    [
+        (UnavailableError("503"), "failed"),
+        (CredentialsError("403"), "failed"),
+        (RefusedError("not this one"), "refused"),
+    ],
+)
+async def test_a_store_that_does_not_answer_says_nothing(place: Place, error: Exception, result: str) -> None:
     """No answer is no proof, and no loss either: nothing leaves, and nothing is believed otherwise."""
     async with place.core() as core:
         asset = await core.hot("a.jpg", CONTENT)
         core.store.script = [Fail(operation="head", error=error, times=None)]
-        await refused(core, asset, because=str(error))
+        await refused(core, asset, because=str(error), result=result)
         assert await core.find("a.jpg") == asset
 
 

@@ -18,7 +18,7 @@ from index.errors import CatalogError
 from index.lifecycle import Event
 from tiering.outcome import Outcome
 from tiering.source import AlteredError, NotYetError, Source
-from tiering.store import NotFoundError, StoreError
+from tiering.store import NotFoundError, StoreError, UnavailableError
 from tiering.trash import Safety, discard, listing, move_to_trash, put_back, recheck, trashed_sha256
 from tiering.tree import ChangedError, FileError
 from tiering.unbroken import unbroken
@@ -78,12 +78,17 @@ class Demoter:
             await departure.over.wait()
 
     async def demote(self, asset: Asset, *, reason: str) -> Outcome:
-        """Remove the local copy of a replicated asset, if that is safe now. `reason` is for the metrics."""
+        """Remove the local copy of a replicated asset, if that is safe now. `reason` is for the metrics.
+
+        The outcome is `done`, `refused`, or `failed` where the store does not answer: for no other asset will it, then.
+        """
         if asset.id in self._departures:
             return Outcome(asset, "refused", "it is being demoted already")
         departure = self._departures[asset.id] = Departure(asyncio.Event(), asyncio.Event())
         try:
             outcome = await self._demote(asset, departure, reason)
+        except UnavailableError as error:
+            return Outcome(asset, "failed", str(error))
         except (StoreError, FileError, CatalogError) as error:
             return Outcome(asset, "refused", str(error))
         finally:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from tiering.answers import Disk
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from index.asset import Asset
     from index.catalog import Catalog
     from tiering.demoter import Demoter
+    from tiering.outcome import Outcome
     from tiering.planner import Demotion, Planner
     from tiering.policy import TierPolicy
     from tiering.space import Space
@@ -25,6 +27,25 @@ PAGE: Final = 1000
 AT_ONCE: Final = 16
 RANK_MOST: Final = 10_000
 """How far down the order a rank is counted."""
+
+
+@dataclass(slots=True)
+class Bout:
+    """What is to become free, and what has, in bytes. `is_broken_off`: the store does not answer, for any asset."""
+
+    excess: int
+    freed: int = 0
+    is_broken_off: bool = False
+
+    @property
+    def left(self) -> int:
+        """What is still to become free."""
+        return self.excess - self.freed
+
+    def note(self, step: Demotion, outcome: Outcome) -> None:
+        """Count what came of one step."""
+        self.freed += step.asset.disk_bytes if outcome.done else 0
+        self.is_broken_off = self.is_broken_off or outcome.result == "failed"
 
 
 class Keeper:
@@ -144,31 +165,38 @@ class Keeper:
         return plan
 
     async def _carry_out(self, excess: int, reason: str) -> int:
-        """Demote page by page, counting what really became free: what is spared must be made up for by others."""
-        freed = 0
+        """Demote page by page, counting what really became free."""
+        bout = Bout(excess)
         async for page in self._coldest_first():
-            steps = self._planner.plan(page, excess=excess - freed, reason=reason, now=self._clock())
-            freed += await self._demote_all(steps)
-            if self._is_over(page, excess - freed):
+            await self._work_through(page, bout, reason)
+            if bout.is_broken_off or self._is_over(page, bout.left):
                 break
-        if freed:
-            log.info("demoted bytes=%d reason=%s", freed, reason)
-        return freed
+        if bout.freed:
+            log.info("demoted bytes=%d reason=%s", bout.freed, reason)
+        return bout.freed
 
-    async def _demote_all(self, steps: Sequence[Demotion]) -> int:
+    async def _work_through(self, page: Sequence[Asset], bout: Bout, reason: str) -> None:
+        """Demote of one page what is to go; what is spared is made up for by those that come after it."""
+        rest = page
+        while steps := self._planner.plan(rest, excess=bout.left, reason=reason, now=self._clock()):
+            await self._demote_all(steps, bout)
+            if bout.is_broken_off:
+                return
+            tried = {step.asset.id for step in steps}
+            rest = [asset for asset in rest if asset.id not in tried]
+
+    async def _demote_all(self, steps: Sequence[Demotion], bout: Bout) -> None:
         todo = iter(steps)
-        freed = 0
 
         async def work() -> None:
-            nonlocal freed
             for step in todo:
-                outcome = await self._demoter.demote(step.asset, reason=step.reason)
-                freed += step.asset.disk_bytes if outcome.done else 0
+                if bout.is_broken_off:
+                    return
+                bout.note(step, await self._demoter.demote(step.asset, reason=step.reason))
 
         async with asyncio.TaskGroup() as group:
             for _ in range(min(AT_ONCE, len(steps))):
                 group.create_task(work(), name="demote")
-        return freed
 
     async def _coldest_first(self) -> AsyncIterator[list[Asset]]:
         cursor = None
