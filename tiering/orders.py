@@ -64,26 +64,23 @@ class Orders:
         return await self._carry_out(selection, self._judge_demotion, self._demote, dry_run=dry_run, wait=wait)
 
     async def pin(self, selection: Selection, *, dry_run: bool = False, wait: bool = True) -> list[Result]:
-        """Keep hot what is hot; a cold asset is promoted first."""
-        del wait  # There is nothing to wait for.
-        return await self._set_pinned(selection, pinned=True, dry_run=dry_run)
+        """Keep hot what is hot, and bring back what is cold."""
+        return await self._set_pinned(selection, pinned=True, dry_run=dry_run, wait=wait)
 
     async def unpin(self, selection: Selection, *, dry_run: bool = False, wait: bool = True) -> list[Result]:
         """Let the policy decide again."""
-        del wait
-        return await self._set_pinned(selection, pinned=False, dry_run=dry_run)
+        return await self._set_pinned(selection, pinned=False, dry_run=dry_run, wait=wait)
 
     async def retry(
         self, selection: Selection, *, overwrite: bool = False, dry_run: bool = False, wait: bool = True
     ) -> list[Result]:
         """Try again what is stuck, damaged or waiting; `overwrite` lets it replace a foreign object at its key."""
-        del wait
 
         async def act(asset: Asset) -> Outcome:
             change = Change.about(asset, Event.RETRIED, overwrite=overwrite, due_at=self._clock())
             return Outcome(await self._catalog.apply(change), "done")
 
-        return await self._carry_out(selection, _judge_retry, act, dry_run=dry_run, wait=True)
+        return await self._carry_out(selection, _judge_retry, act, dry_run=dry_run, wait=wait)
 
     async def _carry_out(
         self,
@@ -109,7 +106,7 @@ class Orders:
             task = self._group.create_task(self._work_off(work, act, results), name="orders")
             if wait:
                 await asyncio.shield(task)
-        return results
+        return list(results)
 
     async def _work_off(self, work: list[tuple[int, Asset]], act: Order, results: list[Result]) -> None:
         todo = iter(work)
@@ -148,6 +145,8 @@ class Orders:
             return Result(path=path, outcome="unknown", reason="there is no such asset")
         except (TierError, FileError) as error:
             return Result(path=path, outcome="refused", reason=str(error))
+        except StoreError as error:
+            return Result(path=path, outcome="failed", reason=str(error))
 
     def _judge_promotion(self, asset: Asset) -> Outcome | None:
         match asset.state:
@@ -170,9 +169,10 @@ class Orders:
     async def _demote(self, asset: Asset) -> Outcome:
         return await self._demoter.demote(asset, reason="request")
 
-    async def _set_pinned(self, selection: Selection, *, pinned: bool, dry_run: bool) -> list[Result]:
+    async def _set_pinned(self, selection: Selection, *, pinned: bool, dry_run: bool, wait: bool) -> list[Result]:
         def judge(asset: Asset) -> Outcome | None:
-            return Outcome(asset, "unchanged") if asset.pinned is pinned else None
+            is_wanted_back = pinned and asset.state is State.COLD
+            return Outcome(asset, "unchanged") if asset.pinned is pinned and not is_wanted_back else None
 
         async def act(asset: Asset) -> Outcome:
             await self._catalog.set_pinned([asset.id], pinned)
@@ -180,7 +180,7 @@ class Orders:
                 asset = await self._promoter.begin(asset).wait()
             return Outcome(asset, "done")
 
-        return await self._carry_out(selection, judge, act, dry_run=dry_run, wait=True)
+        return await self._carry_out(selection, judge, act, dry_run=dry_run, wait=wait)
 
 
 def _judge_retry(asset: Asset) -> Outcome | None:

@@ -178,11 +178,15 @@ class Tiers:
     async def _open_hot(self, asset: Asset, *, hit: bool) -> HotContent | None:
         if asset.state not in HOT:
             return None
+        opening = asyncio.ensure_future(asyncio.to_thread(self._open_and_look, asset.path))
         try:
-            fd, sighting = await asyncio.to_thread(self._open_and_look, asset.path)
+            fd, sighting = await asyncio.shield(opening)
         except (MissingError, BusyError):
             await self._demoter.recall(asset.id)
             return None
+        except asyncio.CancelledError:
+            opening.add_done_callback(_close)
+            raise
         return HotContent(asset=asset, fd=fd, sighting=sighting, hit=hit)
 
     def _open_and_look(self, path: RelPath) -> tuple[int, Sighting]:
@@ -218,3 +222,9 @@ class Tiers:
         etag = entity_tag(known, sighting.fingerprint)
         size, mtime_ns = sighting.fingerprint.size, sighting.fingerprint.mtime_ns
         return Peek(asset=asset, etag=etag, size=size, mtime_ns=mtime_ns)
+
+
+def _close(opening: asyncio.Future[tuple[int, Sighting]]) -> None:
+    """Close a file that was opened for somebody who has gone."""
+    if not opening.cancelled() and opening.exception() is None:
+        os.close(opening.result()[0])
