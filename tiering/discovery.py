@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from index.asset import Proof, ProofMethod
 from index.changes import FoundObject
 from tiering.metadata import Passport
-from tiering.store import NotFoundError, UnavailableError
+from tiering.store import NotFoundError, StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -46,7 +46,7 @@ class Discovery:
         while not self.done.is_set():
             try:
                 await self.discover()
-            except UnavailableError as error:
+            except StoreError as error:
                 self._pacer.failed(error.advice)
                 log.warning("the store cannot be listed yet: %s", error)
                 await asyncio.sleep(max(0.1, self._pacer.resume_at - self._clock()))

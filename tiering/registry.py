@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING
 
 from index.asset import printable
 from index.changes import Change
-from index.lifecycle import HOT, IN_FLIGHT, Event
+from index.errors import StaleTransitionError
+from index.lifecycle import HOT, IN_FLIGHT, Event, State
+from tiering.demoter import bring_back
 from tiering.outcome import ConflictError, IgnoredError
 from tiering.store import NotFoundError, PreconditionError, StoreError
 from tiering.trash import discard, move_to_trash
 from tiering.tree import FileError, MissingError
+from tiering.unbroken import unbroken
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -75,15 +78,33 @@ class Registry:
         """
         asset = await self._find(path)
         await self._recall(asset.id)
-        asset = await self._catalog.get(asset.id)
-        if asset.state in IN_FLIGHT:
-            raise ConflictError(f"{printable(path)} is {asset.state}", hint="try again in a moment")
-        if asset.state in HOT:
-            await self._take_away(asset)
-        asset = await self._catalog.apply(Change.about(asset, Event.REMOVED, purge=asset.proof is not None))
-        await asyncio.to_thread(discard, self._tree, asset.id)
+        asset = await unbroken(self._remove(await self._catalog.get(asset.id)))
         self._to_purge.set()
         return asset
+
+    async def _remove(self, asset: Asset) -> Asset:
+        if asset.state in IN_FLIGHT:
+            raise ConflictError(f"{printable(asset.path)} is {asset.state}", hint="try again in a moment")
+        if asset.state in HOT:
+            await self._take_away(asset)
+        asset = await self._bury(asset)
+        await asyncio.to_thread(discard, self._tree, asset.id)
+        return asset
+
+    async def _bury(self, asset: Asset) -> Asset:
+        try:
+            return await self._catalog.apply(_removal(asset))
+        except StaleTransitionError:
+            now = await self._catalog.get(asset.id)
+        match now.state:
+            case State.GONE:
+                return now
+            case State.COLD:
+                # A scan saw first that the file is not at its name any more.
+                return await self._catalog.apply(_removal(now))
+            case _:
+                await asyncio.to_thread(bring_back, self._tree, now)
+                raise ConflictError(f"{printable(now.path)} is {now.state}", hint="try again in a moment")
 
     async def _take_away(self, asset: Asset) -> None:
         try:
@@ -126,3 +147,7 @@ class Registry:
             except (NotFoundError, PreconditionError) as error:
                 log.info("remote copy left alone: %s (%s)", printable(asset.path), error)
         await self._catalog.purged(asset.id)
+
+
+def _removal(asset: Asset) -> Change:
+    return Change.about(asset, Event.REMOVED, purge=asset.proof is not None)

@@ -6,7 +6,8 @@ import asyncio
 import hashlib
 from typing import TYPE_CHECKING, Final
 
-from index.asset import RelPath
+from index.asset import RelPath, printable
+from index.errors import UnknownAssetError
 from index.lifecycle import HOT, State
 from tiering.answers import Difference, VerifyProgress, VerifyReport
 from tiering.metadata import Passport
@@ -59,7 +60,9 @@ class Verifier:
         async def work() -> None:
             for asset in todo:
                 said = [await self._compare_store(asset, deep=deep), await self._compare_disk(asset, deep=deep)]
-                found.extend(difference for difference in said if difference is not None)
+                differs = [difference for difference in said if difference is not None]
+                if differs and await self._is_as_it_was(asset):
+                    found.extend(differs)
 
         async with asyncio.TaskGroup() as workers:
             for _ in range(min(AT_ONCE, len(assets))):
@@ -110,6 +113,14 @@ class Verifier:
             return Difference(path=asset.path, kind="unknown", detail=error.reason)
         return None
 
+    async def _is_as_it_was(self, asset: Asset) -> bool:
+        """Whether a difference is one: an asset that moved while it was looked at differs from what it was, and may."""
+        try:
+            now = await self._catalog.get(asset.id)
+        except UnknownAssetError:
+            return False
+        return (now.state, now.generation, now.proof) == (asset.state, asset.generation, asset.proof)
+
     async def _unreferenced(self) -> tuple[list[Difference], list[str]]:
         """List what the store has and no asset points to: older objects of ours, and objects of nobody we know."""
         strays: list[Difference] = []
@@ -117,17 +128,29 @@ class Verifier:
         async for page in self._store.list():
             known = await self._catalog.known_keys([info.key for info in page])
             for info in page:
-                if info.key in known:
-                    continue
-                if await self._is_superseded(info):
+                kind, detail = ("known", "") if info.key in known else await self._judge(info)
+                if kind == "superseded":
                     superseded.append(info.key)
-                else:
-                    strays.append(Difference(path=RelPath(info.key), kind="orphan", detail="no asset has this object"))
+                elif kind != "known":
+                    strays.append(Difference(path=RelPath(info.key), kind=kind, detail=detail))
         return strays, superseded
 
-    async def _is_superseded(self, info: ObjectInfo) -> bool:
+    async def _judge(self, info: ObjectInfo) -> tuple[str, str]:
+        """Return what an object is that is no asset's proof, and what is to be said of it."""
         try:
             head = await self._store.head(info.key)
-        except StoreError:
-            return False
-        return Passport.from_metadata(head.metadata or {}) is not None
+        except NotFoundError:
+            return "known", ""
+        except StoreError as error:
+            return "unknown", str(error)
+        passport = Passport.from_metadata(head.metadata or {})
+        if passport is None:
+            return "orphan", "no asset has this object"
+        try:
+            asset = await self._catalog.get(passport.id)
+        except UnknownAssetError:
+            return "orphan", f"it is of an asset that the index does not know: {printable(passport.path)}"
+        if asset.state is State.GONE or (asset.proof is not None and passport.generation < asset.proof.generation):
+            return "superseded", ""
+        # As new as what the index knows, or newer: it was sent a moment ago, and its proof is still to be written.
+        return "known", ""
