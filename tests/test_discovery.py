@@ -1,0 +1,133 @@
+"""Discovery: an index that was lost comes back from the store, and absence concludes nothing."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import pytest
+from core import a_place, until
+
+from index.asset import AssetId, ProofMethod, RelPath
+from index.lifecycle import State
+from tiering import discovery as module
+from tiering.metadata import Passport
+from tiering.store import Attributes, CredentialsError, NotFoundError, RefusedError, UnavailableError
+from tiering.stores import memory
+from tiering.stores.faulty import Fail
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from core import Core, Place
+
+CONTENT = b"what its owner made"
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    """Return a place where no daemon ever was."""
+    return a_place(tmp_path)
+
+
+def forget(place: Place) -> None:
+    """Lose the index."""
+    for file in place.directory.glob("index.db*"):
+        file.unlink()
+
+
+async def discover(core: Core) -> int:
+    """Let it run to its end."""
+    core.discovery.done.clear()
+    return await core.discovery.discover()
+
+
+async def test_an_index_that_was_lost_comes_back(place: Place) -> None:
+    """Path, id, generation, size, digest, time and mode; enough to bring the bytes back, never to demote by."""
+    async with place.core() as core:
+        cold = await core.cold("d/ü.jpg", CONTENT)
+        hot = await core.hot("hot.jpg", CONTENT)
+    forget(place)
+    async with place.core() as core:
+        await core.scan()
+        assert await discover(core) == 2
+        found = await core.find("d/ü.jpg")
+        assert (found.state, found.id, found.generation) == (State.COLD, cold.id, cold.generation)
+        known, told = cold.proof, found.proof
+        assert (told.key, told.etag, told.size, told.sha256) == (known.key, known.etag, known.size, known.sha256)
+        assert (told.mtime_ns, told.mode, told.method) == (known.mtime_ns, known.mode, ProofMethod.CLAIMED)
+        assert await core.read("d/ü.jpg") == CONTENT
+        again = await core.find("hot.jpg")
+        assert (again.state, again.id) == (State.NEW, hot.id)
+        await core.upload_all()
+        assert (await core.find("hot.jpg")).proof.etag == hot.proof.etag
+        assert await discover(core) == 0
+
+
+async def test_the_newest_generation_wins(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of several objects of one asset, wherever in the listing they are; the others are left alone."""
+    monkeypatch.setattr(memory, "PAGE", 1)
+    for key, generation in (("a", 2), ("b", 3), ("c", 1)):
+        passport = Passport(AssetId("f" * 32), generation, RelPath(key), "0" * 64, 1, 0o644)
+        await place.memory.put(key, b"body", Attributes(metadata=passport.to_metadata()))
+    async with place.core() as core:
+        await discover(core)
+        (asset,) = await core.assets()
+        assert (asset.path, asset.generation, asset.proof.key) == ("b", 3, "b")
+        assert place.memory._objects.keys() == {"a", "b", "c"}
+
+
+async def test_what_is_not_ours_is_left_out(place: Place) -> None:
+    """No papers, half of them, or somebody's own; what has gone since the listing, too."""
+    await place.memory.put("none", b"body", Attributes())
+    await place.memory.put("half", b"body", Attributes(metadata={"tierd-id": "f" * 32}))
+    async with place.core() as core:
+        await core.cold("ours", CONTENT)
+    forget(place)
+    async with place.core() as core:
+        core.store.script = [Fail(operation="head", error=NotFoundError("gone since"))]
+        assert await discover(core) in {0, 1}
+        core.store.script = []
+        await discover(core)
+        assert [asset.path for asset in await core.assets()] == ["ours"]
+
+
+@pytest.mark.parametrize("operation", ["list", "head"])
+@pytest.mark.parametrize("error", [UnavailableError("503"), CredentialsError("403"), RefusedError("no such bucket")])
+async def test_it_is_tried_until_it_was_done(
+    place: Place, monkeypatch: pytest.MonkeyPatch, operation: str, error: Exception
+) -> None:
+    """Whatever is wrong with the store, the daemon lives on; and until then nobody is told that an asset is unknown."""
+    async with place.core() as core:
+        await core.cold("a", CONTENT)
+    forget(place)
+    sleep = asyncio.sleep
+    monkeypatch.setattr(module.asyncio, "sleep", lambda _seconds: sleep(0))
+    async with place.core() as core:
+        core.discovery.done.clear()
+        core.store.script = [Fail(operation=operation, times=None, error=error)]
+        running = asyncio.create_task(core.discovery.run())
+        await until(lambda: core.store.calls[operation] > 2)
+        assert not core.discovery.done.is_set()
+        assert not core.pacer.is_reachable
+        with pytest.raises(UnavailableError):
+            await core.tiers.find(RelPath("a"))
+        core.store.script = []
+        await running
+        assert core.discovery.done.is_set()
+        assert await core.read("a") == CONTENT
+
+
+async def test_it_is_done_once_for_an_index_and_its_store(place: Place) -> None:
+    """A store of a million objects is not listed at each start; another store is."""
+    for listings in (1, 0):
+        async with place.core() as core:
+            core.discovery.done.clear()
+            await core.discovery.run()
+            assert core.discovery.done.is_set()
+            assert core.store.calls["list"] == listings
+    place.memory._url = "memory://another"
+    async with place.core() as core:
+        core.discovery.done.clear()
+        await core.discovery.run()
+        assert core.store.calls["list"] == 1

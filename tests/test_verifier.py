@@ -1,0 +1,200 @@
+"""Verification: whatever differs between index, disk and store is told by its name, and nothing is changed."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+from core import a_place
+from trees import plant
+
+from index.asset import RelPath
+from index.changes import Change
+from index.lifecycle import Event, State
+from tiering.answers import VerifyProgress, VerifyReport
+from tiering.metadata import Passport
+from tiering.store import Attributes, RefusedError, UnavailableError
+from tiering.stores.faulty import Damage, Fail
+from tiering.tree import UnreadableError
+from tiering.verifier import Verifier
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from core import Core, Place
+
+    from index.asset import Asset
+
+CONTENT = b"what its owner made"
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    """Return a place where no daemon ever was."""
+    return a_place(tmp_path)
+
+
+async def verify(core: Core, *, deep: bool = False) -> VerifyReport:
+    """Return the report, and see that nothing was changed."""
+    cursor = await core.catalog.newest_event()
+    *_, report = [step async for step in Verifier(core.catalog, core.tree, core.store).verify(deep=deep)]
+    assert isinstance(report, VerifyReport)
+    assert await core.catalog.newest_event() == cursor
+    return report
+
+
+def told(report: VerifyReport) -> list[tuple[str, str]]:
+    """Return path and kind of each difference; each says more."""
+    assert all(difference.detail for difference in report.differences)
+    return sorted((difference.path, difference.kind) for difference in report.differences)
+
+
+@pytest.mark.parametrize("deep", [False, True])
+async def test_what_agrees_is_not_told(place: Place, *, deep: bool) -> None:
+    """Hot, cold, new, removed: all is as it should be."""
+    async with place.core() as core:
+        await core.hot("hot", CONTENT)
+        await core.hot("parts", CONTENT * 500)
+        await core.cold("cold", CONTENT)
+        await core.new("new", b"new")
+        await core.hot("removed")
+        await core.registry.remove(RelPath("removed"))
+        report = await verify(core, deep=deep)
+        assert report == VerifyReport(checked=4, bytes=502 * len(CONTENT) + 3)
+
+
+async def test_progress_comes_page_by_page(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And the report last."""
+    monkeypatch.setattr("tiering.verifier.PAGE", 2)
+    async with place.core() as core:
+        for number in range(5):
+            await core.new(f"{number}", b"12345")
+        steps = [step async for step in Verifier(core.catalog, core.tree, core.store).verify(deep=False)]
+        progress = [VerifyProgress(checked=count, total=5, bytes=5 * count) for count in (2, 4, 5)]
+        assert steps == [*progress, VerifyReport(checked=5, bytes=25)]
+
+
+@pytest.mark.parametrize("is_cold", [False, True])
+async def test_differences_with_the_store(place: Place, *, is_cold: bool) -> None:
+    """The object is gone, or another one; of hot and of cold assets."""
+    async with place.core() as core:
+        make = core.cold if is_cold else core.hot
+        gone, other = await make("gone", CONTENT), await make("other", CONTENT)
+        await place.memory.delete(gone.proof.key)
+        await place.memory.put(other.proof.key, CONTENT.upper(), Attributes())
+        assert told(await verify(core)) == [("gone", "missing"), ("other", "mismatched")]
+
+
+@pytest.mark.parametrize("error", [UnavailableError("503"), RefusedError("403")])
+async def test_a_store_that_does_not_answer_is_unknown(place: Place, error: Exception) -> None:
+    """Neither right nor missing."""
+    async with place.core() as core:
+        asset = await core.hot("a", CONTENT)
+        core.store.script = [Fail(operation="head", first=core.store.calls["head"] + 1, error=error)]
+        assert told(await verify(core)) == [("a", "unknown")]
+        assert await core.find("a") == asset
+
+
+async def test_differences_with_the_disk(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file is gone, or changed, or cannot be looked at."""
+    async with place.core() as core:
+        for name in ("changed", "unreadable", "vanished"):
+            await core.hot(name, CONTENT)
+        plant(core.tree, "changed", b"other")
+        (core.tree.root / "vanished").unlink()
+        sight = core.tree.sight
+
+        def see(path: str) -> object:
+            if path == "unreadable":
+                raise UnreadableError(path, "Input/output error")
+            return sight(path)
+
+        monkeypatch.setattr(core.tree, "sight", see)
+        found = [("changed", "changed"), ("unreadable", "unknown"), ("vanished", "vanished")]
+        assert told(await verify(core)) == found
+
+
+async def test_deep_reads_everything_back(place: Place) -> None:
+    """A body that is wrong under the right ETag, and a file that rotted under its old size and time."""
+    async with place.core() as core:
+        await core.cold("corrupt", CONTENT)
+        await core.hot("rotten", CONTENT)
+        file = core.tree.root / "rotten"
+        times = file.stat()
+        with file.open("r+b") as writer:
+            writer.write(b"WHAT")
+        os.utime(file, ns=(times.st_atime_ns, times.st_mtime_ns))
+        core.store.script = [Damage(change=bytes.upper, times=1)]
+        assert told(await verify(core)) == []
+        assert told(await verify(core, deep=True)) == [("corrupt", "corrupt"), ("rotten", "rotten")]
+
+
+async def test_an_asset_that_moves_meanwhile_is_not_accused(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was demoted between the look at the index and the look at the disk: that is as it should be."""
+    async with place.core() as core:
+        asset = await core.hot("a", CONTENT)
+        verifier = Verifier(core.catalog, core.tree, core.store)
+        compare = verifier._compare_store
+
+        async def moving(asset: Asset, *, deep: bool) -> object:
+            await core.demoter.demote(asset, reason="age")
+            return await compare(asset, deep=deep)
+
+        monkeypatch.setattr(verifier, "_compare_store", moving)
+        *_, report = [step async for step in verifier.verify(deep=False)]
+        assert report == VerifyReport(checked=1, bytes=asset.size)
+        assert await core.state("a") is State.COLD
+
+
+# --- objects that no asset points to
+
+
+async def stray(place: Place, key: str, **changes: object) -> None:
+    """Put an object of ours there."""
+    facts = {"id": "f" * 32, "generation": 1, "path": RelPath("x"), "sha256": "0" * 64, "mtime_ns": 1, "mode": 0o644}
+    passport = Passport(**(facts | changes))
+    await place.memory.put(key, b"body", Attributes(metadata=passport.to_metadata()))
+
+
+async def test_objects_of_nobody_we_know_are_orphans(place: Place) -> None:
+    """Without papers, or with those of an asset that the index does not know: that may be the only copy there is."""
+    async with place.core() as core:
+        await place.memory.put("papers/none", b"body", Attributes())
+        await stray(place, "papers/unknown")
+        assert told(await verify(core)) == [("papers/none", "orphan"), ("papers/unknown", "orphan")]
+
+
+async def test_older_objects_of_an_asset_are_superseded(place: Place) -> None:
+    """After a rename, or where it was removed; never one that is as new as what we know."""
+    async with place.core() as core:
+        asset = await core.hot("old", CONTENT)
+        (core.tree.root / "old").rename(core.tree.root / "new")
+        await core.scan()
+        await core.upload_all()
+        gone = await core.hot("gone", CONTENT)
+        await core.registry.remove(RelPath("gone"))
+        await core.registry._purge_all()
+        await stray(place, "late", id=gone.id)
+        await stray(place, "coming", id=asset.id, generation=asset.generation + 1)
+        report = await verify(core)
+        assert (report.differences, report.superseded) == ((), ("late", "old"))
+
+
+async def test_an_upload_under_way_is_no_orphan(place: Place) -> None:
+    """Its object is there, its proof a moment away."""
+    async with place.core() as core:
+        asset = await core.new("a", CONTENT)
+        await stray(place, "a", id=asset.id, generation=asset.generation)
+        report = await verify(core)
+        assert (report.differences, report.superseded) == ((), ())
+
+
+async def test_an_object_that_cannot_be_asked_is_unknown(place: Place) -> None:
+    """Neither orphan nor superseded; and one that has gone meanwhile is nothing."""
+    async with place.core() as core:
+        await place.memory.put("a", b"body", Attributes())
+        core.store.script = [Fail(operation="head", error=UnavailableError("503"))]
+        assert told(await verify(core)) == [("a", "unknown")]
+        await core.catalog.apply(Change.about(await core.new("b"), Event.LOST))
+        assert told(await verify(core)) == [("a", "orphan")]
