@@ -217,8 +217,7 @@ class Parts:
     def work(self) -> dict[str, Coroutine[object, object, None]]:
         """Return what goes on for as long as the daemon lives, by name."""
         return {
-            "prober": self.prober.run(),
-            "discovery": self.discovery.run(),
+            "learning": self.learn_store(),
             "reconciler": self.reconciler.run(),
             "keeper": self.keeper.run(),
             "registry": self.registry.run(),
@@ -226,6 +225,17 @@ class Parts:
             "accesses": self.accesses.run(),
             "inspector": self.inspector.run(),
         }
+
+    async def learn_store(self) -> None:
+        """Learn what the store has, then what it can do. Nothing is uploaded before: files come back to their ids.
+
+        An index that begins anew must see a file before it hears of its object, and hear of that before it uploads:
+        else what is at rest in both tiers would be taken for written anew, or for somebody else's.
+        """
+        if await self.discovery.is_due():
+            await self.reconciler.scanned.wait()
+        await self.discovery.run()
+        await self.prober.run()
 
     def may_demote(self) -> str | None:
         """Say why nothing may leave the disk now, or None."""

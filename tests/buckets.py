@@ -16,6 +16,7 @@ from botocore.exceptions import ClientError
 from demo.audit import sha256_of
 from demo.s5cmd import S5cmd
 from demo.seaweed import CREDENTIALS
+from tiering.keys import RESERVED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -53,10 +54,10 @@ class Bucket:
         self._s3.close()
 
     def keys(self) -> set[str]:
-        """Return the keys of all objects, of tierd's own too."""
+        """Return the keys of all objects but tierd's own: a kill in a probe leaves those, to be swept in a day."""
         pages = self._s3.get_paginator("list_objects_v2").paginate(Bucket=NAME, Prefix=f"{self.prefix}/")
         whole = (found["Key"] for page in pages for found in page.get("Contents", ()))
-        return {key.removeprefix(f"{self.prefix}/") for key in whole}
+        return {key.removeprefix(f"{self.prefix}/") for key in whole if RESERVED not in key}
 
     def head(self, key: str) -> dict[str, Any]:
         """Return what the server says about an object."""
@@ -80,7 +81,11 @@ class Bucket:
     def parts(self) -> dict[str, set[int]]:
         """Return the parts that unfinished uploads have, by key."""
         found = self._s3.list_multipart_uploads(Bucket=NAME, Prefix=f"{self.prefix}/").get("Uploads", ())
-        return {upload["Key"].removeprefix(f"{self.prefix}/"): self._parts_of(upload) for upload in found}
+        return {
+            upload["Key"].removeprefix(f"{self.prefix}/"): self._parts_of(upload)
+            for upload in found
+            if RESERVED not in upload["Key"]
+        }
 
     def download(self, keys: set[str]) -> dict[str, str]:
         """Return the SHA-256 of all objects, by key, as s5cmd downloads them."""

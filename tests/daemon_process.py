@@ -43,7 +43,7 @@ QUICK = {
 class Daemon(Service):
     """The demo's service, on a bucket; and everything else that a test may want to do to it, or ask of it."""
 
-    def __init__(self, directory: Path, bucket: Bucket, settings: Mapping[str, str]) -> None:
+    def __init__(self, directory: Path, bucket: Bucket, settings: Mapping[str, str | None]) -> None:
         self.bucket = bucket
         self._port = free_ports(1)[0]
         ours = {
@@ -51,15 +51,18 @@ class Daemon(Service):
             "STORE__ENDPOINT": bucket.endpoint,
             "METRICS__LISTEN": f"127.0.0.1:{self._port}",
         }
-        super().__init__(
-            directory, directory / "tierd.log", settings={**QUICK, **ours, **settings}, credentials=CREDENTIALS
-        )
+        given = {key: value for key, value in {**QUICK, **ours, **settings}.items() if value is not None}
+        super().__init__(directory, directory / "tierd.log", settings=given, credentials=CREDENTIALS)
 
     @property
     def pid(self) -> int:
         """Its process."""
         assert self._process is not None
         return self._process.pid
+
+    def set(self, **settings: str) -> None:
+        """Change settings for its next start."""
+        self._environment |= {f"TIERD_{key}": value for key, value in settings.items()}
 
     @property
     def said(self) -> str:
@@ -180,8 +183,8 @@ class Daemon(Service):
 class Launch(Protocol):
     """Starts a daemon, which is gone when the test ends."""
 
-    def __call__(self, bucket: Bucket, *, start: bool = True, **settings: str) -> Daemon:
-        """`settings` are its `TIERD_` variables by section and key."""
+    def __call__(self, bucket: Bucket, *, start: bool = True, **settings: str | None) -> Daemon:
+        """`settings` are its `TIERD_` variables by section and key; None leaves one of ours to its default."""
 
 
 @contextmanager
@@ -196,7 +199,7 @@ def launch() -> Iterator[Launch]:
     """A way to start daemons. What they logged is shown where the test fails."""
     with ExitStack() as stack:
 
-        def begin(bucket: Bucket, *, start: bool = True, **settings: str) -> Daemon:
+        def begin(bucket: Bucket, *, start: bool = True, **settings: str | None) -> Daemon:
             directory = stack.enter_context(a_directory(dir="/var/tmp"))
             daemon = Daemon(directory, bucket, settings)
             stack.callback(lambda: sys.stdout.write(daemon.said[-20_000:]))

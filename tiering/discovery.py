@@ -38,9 +38,13 @@ class Discovery:
         self.done = asyncio.Event()
         """Whether every object in the store is in the index: until then an unknown path may be a cold asset."""
 
+    async def is_due(self) -> bool:
+        """Whether this index has yet to learn what the store has."""
+        return await self._catalog.recall(DONE) != self._store.url
+
     async def run(self) -> None:
         """Discover, unless this index has known the store from its beginning; try again for ever."""
-        if await self._catalog.recall(DONE) == self._store.url:
+        if not await self.is_due():
             self.done.set()
             return
         while not self.done.is_set():
