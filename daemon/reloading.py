@@ -35,6 +35,7 @@ class Reloading:
     """Holds the settings in force; `apply` is told of new ones."""
 
     def __init__(self, settings: Settings, load: Callable[[], Settings], *, apply: Callable[[Settings], None]) -> None:
+        self._begun_with = settings
         self._settings = settings
         self._load = load
         self._apply = apply
@@ -46,14 +47,14 @@ class Reloading:
         except ConfigError as error:
             log.error("configuration not reloaded, the old one holds: %s", error)  # noqa: TRY400 - the message says it all
             return
-        changed = set(differences(self._settings, fresh))
-        stays = sorted(changed - RELOADABLE)
+        stays = sorted(set(differences(self._begun_with, fresh)) - RELOADABLE)
+        taken = sorted(set(differences(self._settings, fresh)) & RELOADABLE)
         if stays:
             log.warning("these keys take effect at the next start: %s", ", ".join(stays))
         journal.configure(fresh.log.level, fresh.log.format)
         self._apply(fresh)
         self._settings = fresh
-        log.info("configuration reloaded: %s", ", ".join(sorted(changed & RELOADABLE)) or "nothing changed")
+        log.info("configuration reloaded: %s", ", ".join(taken) or "nothing changed")
 
 
 def differences(old: Settings, new: Settings) -> Iterator[str]:

@@ -115,7 +115,7 @@ class Core:
         self.leases = Leases(clock=clock, quiet=0.0)
         self.accesses = Accesses(catalog, clock=clock)
         self.prober = Prober(store, pacer=self.pacer, clock=clock, ready=lambda: None)
-        self.prober.capabilities = ABLE
+        self.prober.capabilities, self.prober.reason = ABLE, ""
         self.discovery = Discovery(catalog, store, pacer=self.pacer, clock=clock)
         self.discovery.done.set()
         self.reconciler = Reconciler(

@@ -1,0 +1,143 @@
+"""The inspector: everything at a glance, and of one asset what would happen next, and why."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import pytest
+from core import MONTH, a_place, until
+
+from index.asset import Failure, RelPath
+from index.changes import Change
+from index.lifecycle import Event, State
+from tiering import inspector as module
+from tiering.stores.faulty import Hold
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from core import Core, Place
+
+BLOCK = 4096
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    """Return a place where no daemon ever was."""
+    return a_place(tmp_path)
+
+
+async def explained(core: Core, path: str = "a") -> tuple[str, str, int | None]:
+    """Return what would happen next, all reasons, and the rank."""
+    said = await core.inspector.explain(RelPath(path))
+    return said.next, "; ".join(said.reasons), said.rank
+
+
+async def test_a_glance_tells_everything(place: Place) -> None:
+    """Counts and bytes by state, what waits, how full the disk is, where the store is."""
+    async with place.core(size_limit=10 * BLOCK) as core:
+        await core.hot("hot", b"x" * BLOCK)
+        asset = await core.cold("cold", b"xx")
+        await core.new("new", b"xxx")
+        held = Hold(operation="get")
+        core.store.script = [held]
+        arrival = core.promoter.begin(asset)
+        await held.reached.wait()
+        core.clock.ahead = 60.0
+        await core.inspector.sample()
+        status = core.inspector.status()
+        held.release.set()
+        await arrival.wait()
+        assert {state: count for state, count in status.assets.items() if count} == {
+            State.REPLICATED: 1,
+            State.PROMOTING: 1,
+            State.NEW: 1,
+        }
+        assert (status.bytes[State.REPLICATED], status.bytes[State.NEW]) == (BLOCK, 3)
+        assert (status.queue.waiting, status.queue.uploading, status.queue.promoting) == (1, 0, 1)
+        assert status.queue.unprotected_bytes == 3
+        assert 59 < status.queue.oldest_unprotected_seconds < 70
+        # Two files and the room that the promotion speaks for.
+        assert (status.disk.used, status.disk.limit) == (2 * BLOCK + 2, 10 * BLOCK)
+        assert (status.disk.high, status.disk.low, status.disk.full) == (0.8, 0.5, False)
+        assert (status.store.url, status.store.reachable, status.store.reason) == ("memory://", True, "")
+        assert status.store.capabilities["etag_is_md5"] is True
+        assert not status.brake.engaged
+        assert status.faults == ()
+
+
+async def test_figures_are_kept_fresh(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without anybody asking; and nothing unprotected is no age at all."""
+    monkeypatch.setattr(module, "SAMPLE_SECONDS", 0.0)
+    async with place.core() as core:
+        running = asyncio.create_task(core.inspector.run())
+        await core.new("a", b"xxx")
+        await until(lambda: core.inspector.status().queue.unprotected_bytes == 3)
+        await core.upload_all()
+        await until(lambda: core.inspector.status().queue.unprotected_bytes == 0)
+        assert core.inspector.status().queue.oldest_unprotected_seconds == 0.0
+        running.cancel()
+        await asyncio.wait([running])
+
+
+async def test_a_store_that_is_away_is_told_with_the_reason(place: Place) -> None:
+    """And so it is of every asset that waits for it."""
+    async with place.core() as core:
+        await core.new("a")
+        assert (await explained(core))[0] == "is uploaded"
+        core.pacer.failed("503; it is overloaded")
+        status = core.inspector.status()
+        assert (status.store.reachable, status.store.reason) == (False, "503; it is overloaded")
+        assert "503; it is overloaded" in (await explained(core))[1]
+        core.pacer.succeeded()
+        core.prober.capabilities, core.prober.reason = None, "no such bucket; create it"
+        status = core.inspector.status()
+        assert (status.store.reachable, status.store.reason) == (False, "no such bucket; create it")
+        assert status.store.capabilities == {}
+
+
+async def test_the_next_to_leave_is_told_as_such(place: Place) -> None:
+    """By the order in which the policy has them go; what stays says why."""
+    async with place.core(cool_down=600.0) as core:
+        first, second = await core.hot("a"), await core.hot("b")
+        await core.catalog.touch({first.id: (core.clock() + 10, 1), second.id: (core.clock() + 5, 1)})
+        coming, reasons, _ = await explained(core)
+        assert coming == "stays"
+        assert "uploaded" in reasons
+        core.clock.ahead = 700.0
+        assert [(await explained(core, path))[::2] for path in "ab"] == [("may be demoted", 1), ("may be demoted", 0)]
+        core.obstacle = "the brake is engaged"
+        assert (await explained(core))[:2] == ("stays", (await explained(core))[1])
+        assert "the brake is engaged" in (await explained(core))[1]
+        core.obstacle = None
+        await core.catalog.set_pinned([first.id], pinned=True)
+        coming, reasons, rank = await explained(core)
+        assert (coming, rank) == ("stays", None)
+        assert "pinned" in reasons
+
+
+async def test_every_state_has_an_outlook(place: Place) -> None:
+    """In words, and the reason is that of the failure where there is one."""
+    async with place.core() as core:
+        await core.cold("a")
+        assert (await explained(core))[0] == "is promoted when it is asked for"
+        await core.catalog.apply(Change.about(await core.find("a"), Event.WANTED))
+        assert (await explained(core))[0] == "is promoting"
+        failure = Failure("damaged", "it is another object", 1, None)
+        await core.catalog.apply(Change.about(await core.find("a"), Event.MISMATCHED, failure=failure))
+        assert (await explained(core))[:2] == ("waits for a person", "it is another object")
+        await core.new("b")
+        stuck = Failure("conflict", "somebody's object", 1, None)
+        await core.catalog.apply(Change.about(await core.find("b"), Event.REFUSED, failure=stuck))
+        coming, reasons, _ = await explained(core, "b")
+        assert coming == "waits for a person"
+        assert "somebody's object" in reasons
+        assert "tierd retry" in reasons
+        await core.new("c")
+        (claimed,) = await core.catalog.claim(1, now=core.clock() + MONTH)
+        later = Failure("unavailable", "timed out", 3, core.clock() + 100)
+        await core.catalog.apply(Change.about(claimed, Event.DEFERRED, failure=later))
+        coming, reasons, _ = await explained(core, "c")
+        assert coming.startswith("is tried again in ")
+        assert "timed out (attempt 3)" in reasons
