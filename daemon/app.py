@@ -149,6 +149,7 @@ async def _live(settings: Settings, reload: Callable[[], Settings]) -> None:
         except asyncio.CancelledError:
             if not stopping.requested.is_set():
                 raise
+            stopping.hear_no_more()
             log.info("stopped")
 
 

@@ -58,6 +58,11 @@ class Stopping:
         self.requested.set()
         self._loop.call_later(self._drain_seconds, self.cut.set)
 
+    def hear_no_more(self) -> None:
+        """Ignore both signals from now on: the interpreter, as it ends, would let one that comes late kill us."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, signal.SIG_IGN)
+
     def _signalled(self, number: int, _frame: FrameType | None) -> None:
         self._begun.put(None)
         with suppress(RuntimeError):  # The loop is closed: nothing is left to stop.

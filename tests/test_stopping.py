@@ -30,6 +30,7 @@ async def main():
     stopping.install(reload=lambda: say("reloaded"))
     say("ready")
     {body}
+    stopping.hear_no_more()
 
 asyncio.run(main())
 say("ended")
