@@ -387,6 +387,7 @@ async def test_a_stop_at_any_point_loses_nothing(tmp_path: Path) -> None:
         async with place.core() as core:
             asset = await core.hot("a.jpg", CONTENT)
             was_cut = await cut_short(core.demoter.demote(asset, reason="request"), at=at)
+            assert core.on_disk("a.jpg") == CONTENT or await core.state("a.jpg") is State.COLD
         async with place.core() as core:
             await core.recover()
             after = await core.find("a.jpg")

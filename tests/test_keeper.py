@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from typing import TYPE_CHECKING
+from unittest import mock
 
 import pytest
 from core import MONTH, a_place, until
@@ -96,11 +97,14 @@ async def test_a_plan_is_what_is_done(place: Place) -> None:
 
 
 async def test_many_pages_are_as_one(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The order goes on over the edge of a page, and ends when enough is free."""
+    """The order goes on over the edge of a page, and ends when enough is free: a million others are not looked at."""
     monkeypatch.setattr("tiering.keeper.PAGE", 3)
     async with place.core(size_limit=LIMIT) as core:
         await fill(core, 18)
+        pages = mock.AsyncMock(wraps=core.catalog.candidates)
+        monkeypatch.setattr(core.catalog, "candidates", pages)
         assert len(await core.keeper.plan()) == 8
+        assert pages.await_count == 3
         await core.keeper.tend()
         assert await hot(core) == list(range(8, 18))
         assert await core.keeper.rank(await core.find("12")) == 4
@@ -172,6 +176,7 @@ async def test_a_store_that_is_away_keeps_everything_hot(place: Place, monkeypat
         await fill(core, 18)
         core.clock.ahead = 2 * MONTH
         monkeypatch.setattr("tiering.keeper.AT_ONCE", 2)
+        monkeypatch.setattr("tiering.keeper.PAGE", 3)
         core.store.script = [Fail(operation="head", error=UnavailableError("503"), times=None)]
         before = core.store.calls["head"]
         assert await core.keeper.tend() == 0

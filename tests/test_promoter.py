@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from contextlib import aclosing
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -227,6 +228,17 @@ async def test_an_object_of_somebody_else_is_damage(place: Place, body: bytes) -
             await core.promoter.begin(asset).wait()
         assert await core.state("a.jpg") is State.DAMAGED
         assert core.on_disk("a.jpg") is None
+        assert core.store.calls["get"] == 1
+
+
+async def test_an_object_of_another_size_is_not_even_read(place: Place) -> None:
+    """The answer's head tells, whatever its ETag says."""
+    async with place.core() as core:
+        asset = await core.cold("a.jpg", CONTENT)
+        there = place.memory._objects[asset.proof.key]
+        place.memory._objects[asset.proof.key] = replace(there, info=replace(there.info, size=5))
+        with pytest.raises(DamagedError, match=f"has 5 bytes, not {len(CONTENT)}"):
+            await core.promoter.begin(asset).wait()
 
 
 @pytest.mark.parametrize(
