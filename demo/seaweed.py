@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http
 import os
+import signal
 import subprocess
 import time
 import urllib.error
@@ -69,6 +70,16 @@ class Seaweed:
             except subprocess.TimeoutExpired:
                 self.kill()
             self._process = None
+
+    def suspend(self) -> None:
+        """Have it hang: connections are taken, and nobody answers."""
+        if self._process is not None:
+            self._process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Have it go on."""
+        if self._process is not None:
+            self._process.send_signal(signal.SIGCONT)
 
     def kill(self) -> None:
         """End it as a crash would."""

@@ -202,6 +202,7 @@ def launch() -> Iterator[Launch]:
         def begin(bucket: Bucket, *, start: bool = True, **settings: str | None) -> Daemon:
             directory = stack.enter_context(a_directory(dir="/var/tmp"))
             daemon = Daemon(directory, bucket, settings)
+            daemon.log.touch()
             stack.callback(lambda: sys.stdout.write(daemon.said[-20_000:]))
             stack.callback(daemon.crash)
             if start:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from index.catalog import Catalog
     from tiering.accesses import Accesses
     from tiering.answers import Content
+    from tiering.arrival import Arrival
     from tiering.demoter import Demoter
     from tiering.discovery import Discovery
     from tiering.leases import Lease, Leases
@@ -139,10 +140,7 @@ class Tiers:
         """Return the asset once it is hot, or as it is now if it was not cold."""
         match asset.state:
             case State.COLD | State.PROMOTING:
-                try:
-                    return await self._promoter.begin(asset).wait()
-                except StaleTransitionError:
-                    return await self.find(asset.path)
+                return await self._wait_arrival(self._promoter.begin(asset))
             case State.DAMAGED:
                 raise DamagedError(
                     f"{printable(asset.path)} is damaged: its remote copy is missing or wrong",
@@ -168,11 +166,15 @@ class Tiers:
                 return hot
             hit = hit and asset.state in HOT
             if whole and asset.state is State.COLD:
-                cold = await self._read_along(asset)
+                arrival = self._promoter.begin(asset)
+                cold = await _read_along(arrival)
                 if cold is not None:
                     self._accesses.record(asset)
                     return cold
-            asset = await self._bring(asset)
+                # Over before there was anything to read: what came of it holds for this reader, too.
+                asset = await self._wait_arrival(arrival)
+            else:
+                asset = await self._bring(asset)
         raise ConflictError(f"{printable(path)} moves too often", hint="ask again")
 
     async def _open_hot(self, asset: Asset, *, hit: bool) -> HotContent | None:
@@ -197,20 +199,11 @@ class Tiers:
             os.close(fd)
             raise
 
-    async def _read_along(self, asset: Asset) -> ColdContent | None:
-        arrival = self._promoter.begin(asset)
-        stream = await arrival.wait_stream()
-        reader = stream.follow() if stream is not None else None
-        proof = asset.proof
-        if reader is None or proof is None:
-            return None
-        return ColdContent(
-            asset=asset,
-            size=proof.size,
-            sha256=proof.sha256,
-            mtime_ns=proof.mtime_ns,
-            chunks=reader,
-        )
+    async def _wait_arrival(self, arrival: Arrival) -> Asset:
+        try:
+            return await arrival.wait()
+        except StaleTransitionError:
+            return await self.find(arrival.asset.path)
 
     async def peek(self, path: RelPath) -> Peek:
         """Return what a HEAD tells, moving nothing."""
@@ -228,3 +221,18 @@ def _close(opening: asyncio.Future[tuple[int, Sighting]]) -> None:
     """Close a file that was opened for somebody who has gone."""
     if not opening.cancelled() and opening.exception() is None:
         os.close(opening.result()[0])
+
+
+async def _read_along(arrival: Arrival) -> ColdContent | None:
+    asset = arrival.asset
+    stream = await arrival.wait_stream()
+    reader = stream.follow() if stream is not None else None
+    if reader is None or asset.proof is None:
+        return None
+    return ColdContent(
+        asset=asset,
+        size=asset.proof.size,
+        sha256=asset.proof.sha256,
+        mtime_ns=asset.proof.mtime_ns,
+        chunks=reader,
+    )
