@@ -182,8 +182,9 @@ async def test_who_does_not_wait_is_told_what_was_begun(place: Place, order: str
         assert told(results) == [("a", "started")]
 
 
-async def test_a_caller_that_goes_away_does_not_stop_the_work(place: Place) -> None:
+async def test_a_caller_that_goes_away_does_not_stop_the_work(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     """The rest of what was ordered is done all the same."""
+    monkeypatch.setattr("tiering.orders.AT_ONCE", 1)
     async with place.core() as core:
         for name in "abc":
             await core.cold(name)

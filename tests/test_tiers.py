@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import threading
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,6 +15,7 @@ from index.asset import Failure, RelPath
 from index.changes import Change
 from index.errors import UnknownAssetError
 from index.lifecycle import Event, State
+from tiering import demoter as demoter_module
 from tiering.answers import ColdContent, HotContent
 from tiering.entity import asset_tag
 from tiering.outcome import DamagedError
@@ -217,6 +219,49 @@ async def test_who_asks_while_it_leaves_gets_it(place: Place) -> None:
 
         await asyncio.gather(demote(), use(), use())
         assert core.witness.demotions.total() > 0
+
+
+async def test_a_demotion_that_cannot_be_stopped_any_more_is_waited_for(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The file is still there, and will not be in a moment: whoever asks then gets it back from the store."""
+    async with place.core() as core:
+        asset = await core.hot("a.jpg", CONTENT)
+        reached, release = threading.Event(), threading.Event()
+        move = demoter_module.move_to_trash
+
+        def slow(*args: object) -> object:
+            reached.set()
+            release.wait(20)
+            return move(*args)
+
+        monkeypatch.setattr(demoter_module, "move_to_trash", slow)
+        demotion = asyncio.create_task(core.demoter.demote(asset, reason="watermark"))
+        await until(reached.is_set)
+        opening = asyncio.create_task(core.tiers.open(A, wait=20.0))
+        await asyncio.wait([opening], timeout=0.1)
+        release.set()
+        opened = await opening
+        assert (await demotion).done
+        assert opened.ready
+        assert opened.location.read_bytes() == CONTENT
+
+
+async def test_an_asset_that_came_back_since_it_was_looked_at_is_there(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody else had it promoted in between: that is no reason to fail."""
+    async with place.core() as core:
+        cold = await core.cold("a.jpg", CONTENT)
+        await core.promoter.begin(cold).wait()
+        find = core.tiers.find
+        answers = iter([cold])
+
+        async def late(path: RelPath) -> Asset:
+            return next(answers, None) or await find(path)
+
+        monkeypatch.setattr(core.tiers, "find", late)
+        assert (await core.tiers.open(A, wait=10.0)).ready
 
 
 # --- contents
