@@ -322,7 +322,7 @@ class Parts:
     @cached_property
     def prober(self) -> Prober:
         """What the store can be trusted with."""
-        return Prober(self.store, pacer=self.pacer, clock=time.time, ready=self.catalog.work.set)
+        return Prober(self.store, name=self._root_id, pacer=self.pacer, clock=time.time, ready=self.catalog.work.set)
 
     @cached_property
     def sender(self) -> Sender:

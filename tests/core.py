@@ -114,7 +114,7 @@ class Core:
         self.pacer = Pacer(4, clock=clock)
         self.leases = Leases(clock=clock, quiet=0.0)
         self.accesses = Accesses(catalog, clock=clock)
-        self.prober = Prober(store, pacer=self.pacer, clock=clock, ready=lambda: None)
+        self.prober = Prober(store, name="core", pacer=self.pacer, clock=clock, ready=lambda: None)
         self.prober.capabilities, self.prober.reason = ABLE, ""
         self.discovery = Discovery(catalog, store, pacer=self.pacer, clock=clock)
         self.discovery.done.set()

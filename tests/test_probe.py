@@ -50,14 +50,14 @@ async def left_behind(store: Store) -> list[str]:
 async def test_memory() -> None:
     """The memory store can do everything."""
     store = MemoryStore()
-    assert await probe(store) == ALL
+    assert await probe(store, name="test") == ALL
     assert await left_behind(store) == []
 
 
 async def test_file(tmp_path: Path) -> None:
     """So can the file store."""
     store = await FileSetup(tmp_path).again()
-    assert await probe(store) == ALL
+    assert await probe(store, name="test") == ALL
     assert await left_behind(store) == []
 
 
@@ -69,7 +69,7 @@ async def test_s3(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatc
     setup = S3Setup(request.getfixturevalue("moto_endpoint" if is_moto else "seaweed_endpoint"), is_moto=is_moto)
     try:
         store = await setup.again()
-        assert await probe(store) == replace(ALL, checks_md5=not is_moto)
+        assert await probe(store, name="test") == replace(ALL, checks_md5=not is_moto)
         assert await left_behind(store) == []
     finally:
         await setup.close()
@@ -78,7 +78,7 @@ async def test_s3(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatc
 async def test_heedless_server() -> None:
     """A server that ignores conditions and digests is not trusted with them."""
     store = Heedless()
-    assert await probe(store) == replace(ALL, checks_md5=False, create_only=False, if_match=False)
+    assert await probe(store, name="test") == replace(ALL, checks_md5=False, create_only=False, if_match=False)
     assert await left_behind(store) == []
 
 
@@ -89,7 +89,7 @@ async def test_opaque_etags() -> None:
         def _write(self, key: str, body: bytes, etag: str, attributes: Attributes, condition: Condition) -> ObjectInfo:
             return super()._write(key, body, f"opaque-{etag[:8]}", attributes, condition)
 
-    assert await probe(Opaque()) == replace(ALL, etag_is_md5=False)
+    assert await probe(Opaque(), name="test") == replace(ALL, etag_is_md5=False)
 
 
 @pytest.mark.parametrize(
@@ -104,7 +104,7 @@ async def test_opaque_etags() -> None:
 )
 async def test_liar(lie: Damage | Lie) -> None:
     """A store whose answers do not fit what was written is seen, and its ETags prove nothing."""
-    able = await probe(FaultyStore(MemoryStore(), lie))
+    able = await probe(FaultyStore(MemoryStore(), lie), name="test")
     assert not able.read_back_equal
     assert not able.etag_is_md5
 
@@ -113,7 +113,7 @@ async def test_truncating_store() -> None:
     """A store that ends bodies short raises what it raised: nobody learns a capability from it."""
     store = FaultyStore(MemoryStore(), Damage(change=lambda body: body[:-1]))
     with pytest.raises(CorruptError):
-        await probe(store)
+        await probe(store, name="test")
     assert await left_behind(store) == []
 
 
@@ -123,14 +123,14 @@ async def test_unusable_store(operation: str, error: Exception) -> None:
     """Where the store cannot be tried there is no answer, only its error, and nothing is left behind."""
     store = FaultyStore(MemoryStore(), Fail(operation=operation, error=error))
     with pytest.raises(type(error)):
-        await probe(store)
+        await probe(store, name="test")
     assert await left_behind(store) == []
 
 
 async def test_probe_that_cannot_be_removed() -> None:
     """A store that lets nobody delete can still be used."""
     store = FaultyStore(MemoryStore(), Fail(operation="delete", error=RefusedError("no"), times=FOR_EVER))
-    assert await probe(store) == ALL
+    assert await probe(store, name="test") == ALL
 
 
 @pytest.mark.parametrize(
@@ -146,3 +146,13 @@ def test_choose_method(able: Capabilities, single: ProofMethod, multipart: Proof
     """What the store was not seen to check is read back."""
     assert choose_method(able, multipart=False) is single
     assert choose_method(able, multipart=True) is multipart
+
+
+async def test_what_a_killed_probe_left_goes_with_the_next() -> None:
+    """A probe that ended half-way leaves its object until the same daemon asks again, and no longer."""
+    store = MemoryStore()
+    fault = Fail(operation="delete", error=UnavailableError("away"))
+    await probe(FaultyStore(store, fault), name="test")
+    assert [info.key async for page in store.list(".tierd/") for info in page] == [".tierd/probe-test"]
+    assert await probe(store, name="test") == ALL
+    assert [info.key async for page in store.list(".tierd/") for info in page] == []

@@ -37,7 +37,7 @@ async def probed(*script: Fault) -> tuple[Prober, Pacer, list[str]]:
     pacer = Telling(4, clock=lambda: 0.0)
     ready = asyncio.Event()
     store = FaultyStore(MemoryStore("memory://x"), *script)
-    prober = Prober(store, pacer=pacer, clock=lambda: 0.0, ready=ready.set)
+    prober = Prober(store, name="test", pacer=pacer, clock=lambda: 0.0, ready=ready.set)
     assert (prober.capabilities, prober.reason, prober.url) == (None, "the store was not reached yet", "memory://x")
     async with asyncio.timeout(10):
         await prober.run()

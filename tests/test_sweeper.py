@@ -82,20 +82,6 @@ async def test_an_upload_that_the_index_does_not_know_may_be_anothers(place: Pla
         assert await pending(core) == set()
 
 
-async def test_what_a_probe_left_goes_after_a_day(place: Place) -> None:
-    """And nothing else that is in the store."""
-    async with place.core() as core:
-        await place.memory.put(".tierd/probe-x", b"", Attributes())
-        await place.memory.put("probe-x", b"", Attributes())
-        await core.cold("a")
-        core.clock.ahead = ORPHAN_SECONDS - 60
-        await sweeper(core).sweep()
-        assert len(place.memory._objects) == 3
-        core.clock.ahead = ORPHAN_SECONDS + 60
-        await sweeper(core).sweep()
-        assert place.memory._objects.keys() == {"a", "probe-x"}
-
-
 async def test_it_goes_on_and_tidies_the_index(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     """A store that does not let us is asked again; old events and tombstones go all the same."""
     sleep, slept = asyncio.sleep, []

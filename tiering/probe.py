@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -59,9 +58,12 @@ def choose_method(able: Capabilities, *, multipart: bool) -> ProofMethod:
     return ProofMethod.READ_BACK
 
 
-async def probe(store: Store) -> Capabilities:
-    """Try the store with an object and an upload of ours, and remove them. Raise StoreError where it cannot be used."""
-    key = f"{PLACE}{uuid.uuid4().hex}"
+async def probe(store: Store, *, name: str) -> Capabilities:
+    """Try the store with an object and an upload of ours, and remove them. Raise StoreError where it cannot be used.
+
+    `name` is this daemon's own and always the same: what a probe leaves that is killed, the next one removes.
+    """
+    key = f"{PLACE}{name}"
     body, other = os.urandom(_SIZE), os.urandom(_SIZE)
     try:
         etag = (await store.put(key, body, _ATTRIBUTES)).etag
@@ -126,8 +128,8 @@ async def _checks_md5(store: Store, key: str) -> bool:
 
 
 async def _remove(store: Store, key: str) -> None:
-    """Leave nothing behind. Where that fails the answer still counts: what is left is no asset, and is swept later."""
+    """Leave nothing behind. Where that fails the answer counts all the same: the next probe removes what is left."""
     try:
         await store.delete(key)
     except (StoreError, NotFoundError) as error:
-        log.info("the probe %s, if it was written, stays in the store until it is swept: %s", key, error)
+        log.info("the probe %s, if it was written, stays in the store until the next one: %s", key, error)

@@ -22,9 +22,12 @@ log = logging.getLogger(__name__)
 class Prober:
     """Holds what the store can do, once it is known."""
 
-    def __init__(self, store: Store, *, pacer: Pacer, clock: Callable[[], float], ready: Callable[[], None]) -> None:
-        """`ready` is told when the answer is there."""
+    def __init__(
+        self, store: Store, *, name: str, pacer: Pacer, clock: Callable[[], float], ready: Callable[[], None]
+    ) -> None:
+        """`name` tells our probes from those of other hosts; `ready` is told when the answer is there."""
         self._store = store
+        self._name = name
         self._pacer = pacer
         self._clock = clock
         self._ready = ready
@@ -40,7 +43,7 @@ class Prober:
         """Ask until there is an answer."""
         while self.capabilities is None:
             try:
-                self.capabilities = await probe(self._store)
+                self.capabilities = await probe(self._store, name=self._name)
             except StoreError as error:
                 self.reason = error.advice
                 self._pacer.failed(self.reason)

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Final
 
 from index.errors import UnknownAssetError
 from index.lifecycle import State
-from tiering.probe import PLACE
 from tiering.store import StoreError
 
 if TYPE_CHECKING:
@@ -51,7 +50,6 @@ class Sweeper:
 
     async def sweep(self) -> int:
         """Abort what is orphaned; return how many that were. Raise StoreError where the store does not let us."""
-        await self._sweep_probes()
         swept = await self._sweep_listed(needed=await self._sweep_known())
         if swept:
             log.info("aborted multipart uploads that nobody would finish count=%d", swept)
@@ -76,13 +74,6 @@ class Sweeper:
                     await self._store.abort(pending.key, pending.upload_id)
                     swept += 1
         return swept
-
-    async def _sweep_probes(self) -> None:
-        """Remove what a probe left that ended half-way."""
-        async for page in self._store.list(PLACE):
-            for info in page:
-                if self._clock() - info.modified > ORPHAN_SECONDS:
-                    await self._store.delete(info.key)
 
     async def _is_needed(self, asset_id: AssetId) -> bool:
         try:
