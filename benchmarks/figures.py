@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import statistics
 import subprocess
@@ -102,7 +103,12 @@ def memory(place: Path) -> None:
 
 def scan(place: Path) -> None:
     """Look at 100,000 files in 1,000 directories for the first time, the store being away."""
-    settings = {"STORE__URL": "s3://bench/host", "STORE__ENDPOINT": CLOSED, "METRICS__LISTEN": ""}
+    settings = {
+        "STORE__URL": "s3://bench/host",
+        "STORE__ENDPOINT": CLOSED,
+        "METRICS__LISTEN": "",
+        "LOG__FORMAT": "json",
+    }
     service = Service(place, place / "log", settings=settings, credentials=CREDENTIALS)
     for directory in range(DIRECTORIES):
         (service.root / f"d{directory:04}").mkdir()
@@ -118,6 +124,18 @@ def scan(place: Path) -> None:
         print(f"  find             {find:.2f} s")
         print(f"  ready            {ready:.2f} s after the start")
         print(f"  all known        {known - ready:.2f} s later, {(known - ready) / find:.1f} times find")
+        _wait(lambda: _seconds_of_reconcile(service.log) is not None)
+        reconcile = _seconds_of_reconcile(service.log) or 0.0
+        print(f"  reconcile itself {reconcile:.2f} s, {reconcile / find:.1f} times find")
+
+
+def _seconds_of_reconcile(log: Path) -> float | None:
+    """Return what the daemon says of its first look at the whole tree, which begins when the tree is watched."""
+    for line in log.read_text().splitlines():
+        said = json.loads(line)
+        if said["message"] == "looked at the whole tree":
+            return float(said["seconds"])
+    return None
 
 
 def _find(root: Path) -> float:

@@ -12,7 +12,7 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from index.asset import Fingerprint
+from tiering.tree import sighting_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -40,9 +40,8 @@ class AlteredFileError(Exception):
 def read_inline(content: HotContent, start: int, stop: int) -> bytes:
     """Return these few bytes. Raise AlteredFileError where they, or any read before them, may be of another content."""
     data = os.pread(content.fd, stop - start, start)
-    now = os.fstat(content.fd)
-    found = Fingerprint(now.st_size, now.st_mtime_ns, now.st_ino)
-    if len(data) != stop - start or found != content.sighting.fingerprint:
+    now = sighting_of(content.sighting.path, os.fstat(content.fd))
+    if len(data) != stop - start or now.fingerprint != content.sighting.fingerprint:
         raise AlteredFileError
     return data
 

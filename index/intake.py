@@ -17,7 +17,7 @@ from index.rows import clamped, fingerprint_columns, signed
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from index.asset import Sighting
     from index.changes import FoundObject, Observations
@@ -39,8 +39,7 @@ def _discover(connection: sqlite3.Connection, discovered: Sequence[tuple[Sightin
     if not discovered:
         return
     (last_row,) = connection.execute(queries.LAST_ROW).fetchone()
-    ids = new_asset_ids(len(discovered))
-    rows = iter([_discovered(asset_id, *each, now=now) for asset_id, each in zip(ids, discovered, strict=True)])
+    rows = _rows(discovered, now)
     added = 0
     for _ in range(len(discovered) // queries.DISCOVERED_AT_ONCE):
         values = chain.from_iterable(islice(rows, queries.DISCOVERED_AT_ONCE))
@@ -60,21 +59,23 @@ def _revive(connection: sqlite3.Connection, discovered: Iterable[tuple[Sighting,
             perform(connection, Change.about(there, Event.CHANGED, sighting=sighting, due_at=due_at), now=now)
 
 
-def _discovered(asset_id: AssetId, sighting: Sighting, due_at: float, *, now: float) -> Row:
-    fingerprint = sighting.fingerprint
-    return (
-        asset_id,
-        path_to_bytes(sighting.path),
-        fingerprint.size,
-        clamped(fingerprint.mtime_ns),
-        signed(fingerprint.inode),
-        clamped(sighting.ctime_ns),
-        sighting.disk_bytes,
-        sighting.mode,
-        sighting.links,
-        due_at,
-        last_use(sighting, now=now),
-    )
+def _rows(discovered: Sequence[tuple[Sighting, float]], now: float) -> Iterator[Row]:
+    ids = new_asset_ids(len(discovered))
+    for asset_id, (sighting, due_at) in zip(ids, discovered, strict=True):
+        path, (size, mtime_ns, inode), ctime_ns, disk_bytes, mode, links, _ = sighting
+        yield (
+            asset_id,
+            path_to_bytes(path),
+            size,
+            clamped(mtime_ns),
+            signed(inode),
+            clamped(ctime_ns),
+            disk_bytes,
+            mode,
+            links,
+            due_at,
+            last_use(sighting, now=now),
+        )
 
 
 def _refreshed(asset_id: AssetId, sighting: Sighting, now: float) -> dict[str, object]:

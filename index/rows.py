@@ -68,7 +68,7 @@ def asset_from(row: Row) -> Asset:
             path=path_from_bytes(row[1]),
             state=_STATES[row[2]],
             generation=row[3],
-            fingerprint=_fingerprint(row[4:7]),
+            fingerprint=_fingerprint(*row[4:7]),
             ctime_ns=row[7],
             disk_bytes=row[8],
             mode=row[9],
@@ -97,10 +97,19 @@ def asset_from(row: Row) -> Asset:
 def known_from(row: Row) -> Known:
     """Return what a scan compares. Raise CorruptIndexError as asset_from does."""
     try:
-        asset_id, path, state, generation, *_, ctime_ns, disk_bytes, links, last_access, proven = row
-        fingerprint = _fingerprint(row[4:7])
-        known = path_from_bytes(path), _STATES[state], generation, fingerprint, ctime_ns, disk_bytes, links
-        return Known(asset_id, *known, last_access, proven == 1)
+        asset_id, path, state, generation, size, mtime_ns, inode, ctime_ns, disk_bytes, links, accessed, proven = row
+        return Known(
+            asset_id,
+            path_from_bytes(path),
+            _STATES[state],
+            generation,
+            _fingerprint(size, mtime_ns, inode),
+            ctime_ns,
+            disk_bytes,
+            links,
+            accessed,
+            proven == 1,
+        )
     except (KeyError, ValueError, TypeError, AttributeError) as error:
         raise CorruptIndexError(f"the row of asset {row[0]!r} makes no sense ({error!r})") from error
 
@@ -168,11 +177,10 @@ def signed(number: int) -> int:
 
 def clamped(number: int) -> int:
     """Return the nearest number that SQLite can store: a hostile time stamp must not stop a scan."""
-    return max(-_SIGN, min(number, _SIGN - 1))
+    return number if -_SIGN <= number < _SIGN else max(-_SIGN, min(number, _SIGN - 1))
 
 
-def _fingerprint(columns: Row) -> Fingerprint | None:
-    size, mtime_ns, inode = columns
+def _fingerprint(size: int | None, mtime_ns: int, inode: int) -> Fingerprint | None:
     if size is None:
         return None
     return Fingerprint(size, mtime_ns, inode if inode >= 0 else inode + _WORD)

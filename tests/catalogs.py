@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from samples import NOW, a_proof
@@ -42,7 +41,7 @@ def a_sighting(path: str = "a.jpg", *, size: int = 1000, inode: int = 7, **chang
         links=1,
         atime_ns=1_700_000_000_000_000_002,
     )
-    return replace(sighting, **changes)
+    return sighting._replace(**changes)
 
 
 def proof_of(asset: Asset) -> Proof:

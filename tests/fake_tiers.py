@@ -10,7 +10,7 @@ import os
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from index.asset import Asset, AssetId, Fingerprint, Proof, ProofMethod, RelPath, Sighting
+from index.asset import Asset, AssetId, Proof, ProofMethod, RelPath
 from index.errors import UnknownAssetError
 from index.lifecycle import HOT, State
 from index.records import Record
@@ -35,11 +35,13 @@ from tiering.answers import (
 from tiering.entity import asset_tag, entity_tag
 from tiering.leases import Leases
 from tiering.observer import SilentObserver
+from tiering.tree import sighting_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
     from pathlib import Path
 
+    from index.asset import Sighting
     from index.listing import Query
     from tiering.answers import Content, Selection
 
@@ -140,11 +142,10 @@ class FakeTiers:
         full.parent.mkdir(parents=True, exist_ok=True)
         full.write_bytes(data)
         os.utime(full, (MTIME, MTIME))
-        found = full.stat()
         asset = an_asset(
             path,
             state=state,
-            fingerprint=Fingerprint(found.st_size, found.st_mtime_ns, found.st_ino),
+            fingerprint=sighting_of(path, full.stat()).fingerprint,
             sha256=hashlib.sha256(data).hexdigest() if sha256 else None,
         )
         self.catalog.assets[path] = asset
@@ -345,14 +346,4 @@ def a_proof(data: bytes, *, key: str = "pics/key.png") -> Proof:
 
 def sight_fd(path: str, fd: int) -> Sighting:
     """An open file as a scan would see it."""
-    found = os.fstat(fd)
-    fingerprint = Fingerprint(found.st_size, found.st_mtime_ns, found.st_ino)
-    return Sighting(
-        RelPath(path),
-        fingerprint,
-        found.st_ctime_ns,
-        found.st_blocks * 512,
-        found.st_mode,
-        found.st_nlink,
-        found.st_atime_ns,
-    )
+    return sighting_of(path, os.fstat(fd))

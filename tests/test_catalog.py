@@ -98,7 +98,7 @@ async def test_numbers_beyond_sqlite_are_no_obstacle(catalog: Catalog) -> None:
     """Inodes of 64 bits come back whole; a time stamp beyond the year 2262 stops no scan."""
     fingerprint = Fingerprint(1, 2**66, 2**64 - 3)
     asset = await discover(catalog, fingerprint=fingerprint, ctime_ns=2**70)
-    assert asset.fingerprint == replace(fingerprint, mtime_ns=2**63 - 1)
+    assert asset.fingerprint == fingerprint._replace(mtime_ns=2**63 - 1)
     assert [known.id for known in await catalog.by_fingerprint([fingerprint])] == [asset.id]
 
 
@@ -314,14 +314,14 @@ async def test_a_refresh_is_of_the_same_content(catalog: Catalog) -> None:
     asset = await bring_to(catalog, State.REPLICATED)
     later = int((NOW - 5) * 1e9)
     seen = a_sighting(ctime_ns=5, disk_bytes=8192, links=2, mode=0o600, atime_ns=later)
-    other = replace(seen, fingerprint=Fingerprint(1, 2, 3), disk_bytes=0)
+    other = seen._replace(fingerprint=Fingerprint(1, 2, 3), disk_bytes=0)
     await catalog.observe(Observations(refreshed=[(asset.id, seen), (asset.id, other)]))
     expected = replace(asset, ctime_ns=5, disk_bytes=8192, links=2, mode=0o600, last_access=NOW - 5)
     assert await catalog.get(asset.id) == expected
     assert catalog.totals.disk_bytes == 8192
-    await catalog.observe(Observations(refreshed=[(asset.id, replace(seen, atime_ns=0))]))
+    await catalog.observe(Observations(refreshed=[(asset.id, seen._replace(atime_ns=0))]))
     assert await catalog.get(asset.id) == expected
-    await catalog.observe(Observations(refreshed=[(asset.id, replace(seen, atime_ns=2**62))]))
+    await catalog.observe(Observations(refreshed=[(asset.id, seen._replace(atime_ns=2**62))]))
     assert (await catalog.get(asset.id)).last_access == NOW
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import shutil
 import signal
@@ -171,6 +172,29 @@ async def test_what_is_there_at_the_start_is_taken_in(world: World) -> None:
             assert (await world.find(f"d/{name}")).state is State.NEW
         assert set(reconciler.oddities) == {"pipe", "link"}
     assert world.observer.found == {"created": len(HOSTILE_NAMES)}
+
+
+async def test_the_first_look_at_the_whole_tree_is_told(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    """How many files there are and how long it took: once, and not at each scan."""
+    plant(world.tree, "a")
+    plant(world.tree, "b/c")
+    with caplog.at_level(logging.INFO, "tiering"):
+        async with world.running() as reconciler:
+            await reconciler.reconcile_now()
+    (told,) = (record for record in caplog.records if record.message == "looked at the whole tree")
+    assert vars(told)["files"] == 2
+    assert 0 < vars(told)["seconds"] < 30
+
+
+async def test_a_file_dated_beyond_what_the_index_can_store_is_no_news(world: World) -> None:
+    """It is taken in once, and does not look changed at every scan."""
+    plant(world.tree, "f")
+    os.utime(world.tree.root / "f", (2**33 + 2**32, 2**33 + 2**32))
+    async with world.running() as reconciler:
+        newest = await world.catalog.newest_event()
+        await reconciler.reconcile_now()
+        assert await world.catalog.newest_event() == newest
+    assert world.observer.found == {"created": 1}
 
 
 async def test_a_new_file_is_taken_in_by_a_hint(world: World) -> None:
@@ -557,7 +581,7 @@ async def test_a_sighting_that_is_older_than_the_row_changes_nothing(world: Worl
     asset = await reconciler.take_in(RelPath("f"))
     (row,) = await world.catalog.below(RelPath("f"))
     seen = world.tree.sight("f")
-    stale = replace(seen, fingerprint=replace(seen.fingerprint, size=1))
+    stale = seen._replace(fingerprint=seen.fingerprint._replace(size=1))
     await reconciler._intake.take(Findings(changed=[(row, stale)]), patient=False)
     assert await world.find("f") == asset
 

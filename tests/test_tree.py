@@ -26,6 +26,7 @@ from tiering.tree import (
     NotRegularError,
     Tree,
     UnreadableError,
+    sighting_of,
     translated,
 )
 
@@ -228,6 +229,14 @@ def test_a_sighting_is_what_stat_says(tree: Tree) -> None:
     descriptor = tree.open("sparse")
     assert tree.sight_fd("sparse", descriptor) == seen
     os.close(descriptor)
+
+
+@pytest.mark.parametrize("time_ns", [2**64, -(2**64)])
+def test_times_are_cut_to_what_the_index_can_store(time_ns: int) -> None:
+    """All of them, else a file would look changed, or touched, at every scan."""
+    times = dict.fromkeys(("st_atime_ns", "st_mtime_ns", "st_ctime_ns"), time_ns)
+    seen = sighting_of("f", os.stat_result([0] * 10, {"st_blocks": 0, **times}))
+    assert all(-(2**63) <= cut < 2**63 for cut in (seen.fingerprint.mtime_ns, seen.ctime_ns, seen.atime_ns))
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ acts on it must hear it from the kernel first.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from index.lifecycle import HOT, IN_FLIGHT, State
@@ -84,7 +84,7 @@ def _news(row: Known, sighting: Sighting, now: float) -> Sighting | None:
     if row.state is State.REPLICATED:
         # The row keeps the ctime of the moment when the content was hashed. Content can change and be given its old
         # mtime: the difference stays visible, and makes the demotion hash again.
-        sighting = replace(sighting, ctime_ns=row.ctime_ns) if was_touched else sighting
+        sighting = sighting._replace(ctime_ns=row.ctime_ns) if was_touched else sighting
         was_touched = False
     # An access in the future is a clock gone wrong, and would be news at every scan.
     was_read = row.last_access < sighting.atime_ns / 1e9 <= now

@@ -164,6 +164,7 @@ class Reconciler:
 
     async def _scan(self) -> None:
         self._begun += 1
+        began = _now()
         is_releasing, self._is_releasing = self._is_releasing, False
         if is_releasing:
             await self._intake.mark()
@@ -180,6 +181,8 @@ class Reconciler:
         dropped = 0 if self.brake.engaged else await self._intake.drop(list(census.missing.values()))
         self._dropped_since_scan = 0
         self._tell(census, dropped)
+        if not self.scanned.is_set():
+            log.info("looked at the whole tree", extra={"files": census.files, "seconds": round(_now() - began, 3)})
         await self._end_scan()
 
     def _judge(self, census: Census, believed_hot: int, fault: str | None) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
-from index.asset import Fingerprint, RelPath, Sighting
+from index.asset import RelPath, Sighting
 from tiering.tree import FileError, MissingError, sighting_of
 
 if TYPE_CHECKING:
@@ -24,9 +24,6 @@ BATCH: Final = 2_000
 _TYPE: Final = 0o170000
 _REGULAR: Final = 0o100000
 _SYMBOLIC_LINK: Final = 0o120000
-_MODE: Final = 0o7777
-_BLOCK_BYTES: Final = 512
-_FAR_FUTURE: Final = 9e9
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,15 +116,4 @@ def _look(entry: os.DirEntry[str], path: RelPath) -> Sighting | Oddity | None:
     kind = seen.st_mode & _TYPE
     if kind != _REGULAR:
         return Oddity(path, "a symbolic link" if kind == _SYMBOLIC_LINK else "not a regular file")
-    if seen.st_mtime > _FAR_FUTURE:
-        return sighting_of(path, seen)
-    # By position, and not by way of `sighting_of`: this line is what a scan spends its time on.
-    return Sighting(
-        path,
-        Fingerprint(seen.st_size, seen.st_mtime_ns, seen.st_ino),
-        seen.st_ctime_ns,
-        seen.st_blocks * _BLOCK_BYTES,
-        seen.st_mode & _MODE,
-        seen.st_nlink,
-        seen.st_atime_ns,
-    )
+    return sighting_of(path, seen)

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from index.asset import Fingerprint, RelPath, Sighting, path_to_bytes
+from index.rows import clamped
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -35,7 +36,6 @@ _READ: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _LEASE_PATIENCE_SECONDS: Final = 2.0
 _LEASE_STEP_SECONDS: Final = 0.005
 _BLOCK_BYTES: Final = 512  # the unit of st_blocks, whatever the file system
-_LATEST_NS: Final = 2**63 - 1  # what the index can store: a time stamp beyond it would differ at every look
 
 
 class FileError(Exception):
@@ -256,15 +256,18 @@ class Tree:
 
 
 def sighting_of(path: str, found: os.stat_result) -> Sighting:
-    """Return what a stat says about a regular file."""
+    """Return what a stat says about a regular file.
+
+    A time that the index cannot store is cut to one that it can, or the file would look changed at every scan.
+    """
     return Sighting(
-        path=RelPath(path),
-        fingerprint=Fingerprint(found.st_size, min(found.st_mtime_ns, _LATEST_NS), found.st_ino),
-        ctime_ns=found.st_ctime_ns,
-        disk_bytes=found.st_blocks * _BLOCK_BYTES,
-        mode=stat.S_IMODE(found.st_mode),
-        links=found.st_nlink,
-        atime_ns=found.st_atime_ns,
+        RelPath(path),
+        Fingerprint(found.st_size, clamped(found.st_mtime_ns), found.st_ino),
+        clamped(found.st_ctime_ns),
+        found.st_blocks * _BLOCK_BYTES,
+        stat.S_IMODE(found.st_mode),
+        found.st_nlink,
+        clamped(found.st_atime_ns),
     )
 
 
