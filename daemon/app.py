@@ -109,7 +109,8 @@ def _live_once(settings: Settings, reload: Callable[[], Settings]) -> bool:
     try:
         asyncio.run(_live(settings, reload))
     except* CorruptIndexError as errors:
-        set_aside(settings.index.path, _first(errors))
+        aside = set_aside(settings.index.path, "broken")
+        log.error("the index is broken, and is rebuilt now; it is kept as %s (%s)", aside, _first(errors))  # noqa: TRY400 - a traceback would say nothing more
         ended = False
     else:
         ended = True
@@ -128,7 +129,7 @@ async def _live(settings: Settings, reload: Callable[[], Settings]) -> None:
     files = ThreadPoolExecutor(FILE_THREADS, thread_name_prefix="files")
     asyncio.get_running_loop().set_default_executor(files)
     async with AsyncExitStack() as stack:
-        catalog = await open_catalog(settings.index.path)
+        catalog = await open_catalog(settings.index.path, store_url=settings.store.url)
         stack.push_async_callback(catalog.close)
         store = await open_store(settings, catalog)
         stack.push_async_callback(store.close)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from index.catalog import Catalog
 from index.errors import CorruptIndexError
+from index.lifecycle import State
 from tiering.stores.file import FileStore
 from tiering.stores.memory import MemoryStore
 from tiering.stores.s3 import S3Store
@@ -27,28 +28,54 @@ ROOT: Final = "root"
 STORE: Final = "store"
 
 
+_ELSEWHERE: Final = (State.COLD, State.PROMOTING, State.DAMAGED, State.DEMOTING)
+"""The states of assets that may not be on disk."""
+
+
 class ForeignStoreError(Exception):
-    """The index is about another store than the one that is configured."""
+    """The index knows of assets in another store than the one that is configured."""
 
 
-async def open_catalog(path: Path) -> Catalog:
-    """Open the index. One that SQLite does not recognise is set aside, never deleted, and rebuilt from both tiers."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+async def open_catalog(path: Path, *, store_url: str) -> Catalog:
+    """Open the index. Raise ForeignStoreError where it knows of assets that are in another store only.
+
+    An index belongs to its store: what it believes to be proven was proven there, and nowhere else. One that is about
+    another store, or that SQLite does not recognise, is set aside, never deleted; a new one learns from both tiers.
+    """
+    catalog = await _open_sound(path)
+    known = await catalog.recall(STORE)
+    if known is None or (known == store_url and not store_url.startswith("memory:")):
+        return catalog
+    elsewhere = sum(catalog.totals.assets[state] for state in _ELSEWHERE)
+    await catalog.close()
+    if elsewhere:
+        raise ForeignStoreError(
+            f"the index {path} knows of {elsewhere} assets that are only in the store {known}, as it was at an earlier "
+            f"start; promote them there first, or give {store_url} an index of its own ([index] path)"
+        )
+    aside = set_aside(path, "other-store")
+    log.warning(
+        "the index was about the store %s; it is %s now, and a new one is begun for %s", known, aside, store_url
+    )
+    return await _open_sound(path)
+
+
+async def _open_sound(path: Path) -> Catalog:
     try:
         return await Catalog.open(path)
     except CorruptIndexError as error:
-        set_aside(path, error)
+        log.error("the index is broken, and is rebuilt now; it is kept as %s (%s)", set_aside(path, "broken"), error)  # noqa: TRY400 - a traceback would say nothing more
         return await Catalog.open(path)
 
 
-def set_aside(path: Path, reason: BaseException) -> None:
+def set_aside(path: Path, why: str) -> Path:
     """Rename a closed database with its log and shared memory: one without the others is worth nothing."""
-    stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+    aside = path.with_name(f"{path.name}.{why}-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}")
     for suffix in ("-wal", "-shm", ""):
         part = path.with_name(path.name + suffix)
         if part.exists():
-            part.rename(part.with_name(f"{path.name}.broken-{stamp}{suffix}"))
-    log.error("the index is broken and was set aside; it is rebuilt now: %s.broken-%s (%s)", path, stamp, reason)
+            part.rename(aside.with_name(aside.name + suffix))
+    return aside
 
 
 async def mark_root(catalog: Catalog, tree: Tree) -> tuple[str, bool]:
@@ -68,19 +95,9 @@ async def mark_root(catalog: Catalog, tree: Tree) -> tuple[str, bool]:
 
 
 async def open_store(settings: Settings, catalog: Catalog) -> Store:
-    """Open the cold tier that the configuration names; it need not be reachable yet. Raise ForeignStoreError.
-
-    An index belongs to its store: what it believes to be proven was proven there, and nowhere else.
-    """
-    url = settings.store.url
-    known = await catalog.recall(STORE)
-    if known is not None and (known != url or settings.store.scheme == "memory"):
-        raise ForeignStoreError(
-            f"the index {settings.index.path} is about the store {known}, as it was at an earlier start; "
-            f"give {url} an index of its own ([index] path), or go back to that store"
-        )
-    store = await _connect(settings, is_new=known is None)
-    await catalog.remember(STORE, url)
+    """Open the cold tier that the configuration names; it need not be reachable yet."""
+    store = await _connect(settings, is_new=await catalog.recall(STORE) is None)
+    await catalog.remember(STORE, settings.store.url)
     return store
 
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from catalogs import bring_to
 from trees import make_tree
 
 from daemon import config
-from daemon.opening import ForeignStoreError, mark_root, open_catalog, open_store, set_aside, shares_file_system
+from daemon.opening import STORE, ForeignStoreError, mark_root, open_catalog, open_store, set_aside, shares_file_system
 from index.asset import RelPath
 from index.catalog import Catalog
+from index.lifecycle import State
 from tiering.store import Attributes, StoreError
 from tiering.stores.file import FileStore
 from tiering.stores.memory import MemoryStore
@@ -40,10 +42,10 @@ def listing(place: Path) -> list[str]:
 
 async def test_a_broken_index_is_set_aside_and_begun_anew(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """A person may still want it."""
-    path = tmp_path / "var/index.db"
-    await (await open_catalog(path)).close()
+    path = tmp_path / "index.db"
+    await (await open_catalog(path, store_url="file:a")).close()
     path.write_bytes(b"not a database" * 1000)
-    catalog = await open_catalog(path)
+    catalog = await open_catalog(path, store_url="file:a")
     assert catalog.fresh
     await catalog.close()
     name, aside = listing(path.parent)
@@ -56,7 +58,7 @@ def test_an_index_is_set_aside_with_its_log(tmp_path: Path) -> None:
     for suffix in ("", "-wal", "-shm"):
         (tmp_path / f"index.db{suffix}").write_text(suffix)
     (tmp_path / "index.db.lock").touch()
-    set_aside(tmp_path / "index.db", ValueError("broken"))
+    set_aside(tmp_path / "index.db", "broken")
     aside, shared, log, lock = listing(tmp_path)
     assert (shared, log, lock) == (f"{aside}-shm", f"{aside}-wal", "index.db.lock")
     assert (tmp_path / log).read_text() == "-wal"
@@ -65,7 +67,7 @@ def test_an_index_is_set_aside_with_its_log(tmp_path: Path) -> None:
 async def test_a_sound_index_is_kept(tmp_path: Path) -> None:
     """And nothing is set aside."""
     for is_fresh in (True, False):
-        catalog = await open_catalog(tmp_path / "index.db")
+        catalog = await open_catalog(tmp_path / "index.db", store_url="file:a")
         assert catalog.fresh is is_fresh
         await catalog.close()
     assert listing(tmp_path) == ["index.db"]
@@ -120,19 +122,35 @@ async def test_the_store_is_what_the_configuration_names(tmp_path: Path, url: st
     await catalog.close()
 
 
-async def test_an_index_belongs_to_its_store(tmp_path: Path) -> None:
-    """What was proven there is proven nowhere else: not in another one, and not in a memory that forgot."""
-    catalog = await Catalog.open(tmp_path / "index.db")
-    await (await open_store(settings(tmp_path), catalog)).close()
-    await (await open_store(settings(tmp_path), catalog)).close()
-    with pytest.raises(ForeignStoreError, match=r"cold.*an index of its own"):
-        await open_store(settings(tmp_path, "file:./elsewhere"), catalog)
-    assert not (tmp_path / "elsewhere").exists()
+async def an_index(place: Path, url: str, *states: State) -> None:
+    """Leave an index that belongs to this store, with one asset in each of these states."""
+    catalog = await open_catalog(place / "index.db", store_url=url)
+    await catalog.remember(STORE, url)
+    for number, state in enumerate(states):
+        await bring_to(catalog, state, f"{number}")
     await catalog.close()
-    catalog = await Catalog.open(tmp_path / "another.db")
-    await (await open_store(settings(tmp_path, "memory://"), catalog)).close()
-    with pytest.raises(ForeignStoreError):
-        await open_store(settings(tmp_path, "memory://"), catalog)
+
+
+@pytest.mark.parametrize("url", ["file:b", "memory://"])
+async def test_where_all_is_on_disk_another_store_begins_another_index(
+    tmp_path: Path, url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What was proven there is proven nowhere else: not in another store, and not in a memory that forgot."""
+    await an_index(tmp_path, "memory://", State.REPLICATED)
+    catalog = await open_catalog(tmp_path / "index.db", store_url=url)
+    assert catalog.fresh
+    await catalog.close()
+    assert "index.db.other-store-" in caplog.text
+
+
+@pytest.mark.parametrize("state", [State.COLD, State.PROMOTING, State.DAMAGED, State.DEMOTING])
+async def test_an_index_that_knows_of_assets_elsewhere_is_not_left(tmp_path: Path, state: State) -> None:
+    """They would be unknown, and their readers told so."""
+    await an_index(tmp_path, "file:a", state)
+    with pytest.raises(ForeignStoreError, match=r"1 assets that are only in the store file:a.*an index of its own"):
+        await open_catalog(tmp_path / "index.db", store_url="file:b")
+    catalog = await open_catalog(tmp_path / "index.db", store_url="file:a")
+    assert not catalog.fresh
     await catalog.close()
 
 
