@@ -6,6 +6,7 @@ import asyncio
 import os
 import subprocess
 import sys
+import threading
 from typing import TYPE_CHECKING
 
 import pytest
@@ -414,6 +415,24 @@ async def test_a_stop_while_it_waits_gives_the_file_its_name_back(
         await core.recover()
         assert await core.state("a.jpg") is State.REPLICATED
         await core.demoter.recall(asset.id)
+
+
+async def test_a_stop_waits_for_the_disk(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A rename under way cannot be called back: only once it is over is it known that there is something to undo."""
+    reached, release = threading.Event(), threading.Event()
+    before(monkeypatch, "move_to_trash", lambda: (reached.set(), release.wait(20)))
+    async with place.core() as core:
+        asset = await core.hot("a.jpg", CONTENT)
+        demotion = asyncio.create_task(core.demoter.demote(asset, reason="request"))
+        await until(reached.is_set)
+        for _ in range(2):
+            demotion.cancel()
+            await asyncio.wait([demotion], timeout=0.05)
+            assert not demotion.done()
+        release.set()
+        await asyncio.wait([demotion])
+        assert demotion.cancelled()
+        assert (core.on_disk("a.jpg"), core.in_trash()) == (CONTENT, [])
 
 
 async def test_only_what_the_index_still_believes_is_demoted(place: Place) -> None:

@@ -179,9 +179,12 @@ async def test_a_store_that_is_away_keeps_everything_hot(place: Place, monkeypat
         monkeypatch.setattr("tiering.keeper.PAGE", 3)
         core.store.script = [Fail(operation="head", error=UnavailableError("503"), times=None)]
         before = core.store.calls["head"]
+        pages = mock.AsyncMock(wraps=core.catalog.candidates)
+        monkeypatch.setattr(core.catalog, "candidates", pages)
         assert await core.keeper.tend() == 0
         assert len(await hot(core)) == 18
         assert core.store.calls["head"] - before <= 2
+        assert pages.await_count == 1
 
 
 async def test_one_asset_that_the_store_will_not_tell_of_stops_no_other(place: Place) -> None:
