@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from index.asset import Failure, ProofMethod, printable
@@ -72,8 +73,15 @@ class Promoter:
         arrival = self._arrivals.get(asset.id)
         if arrival is None:
             arrival = self._arrivals[asset.id] = Arrival(asset)
-            self._group.create_task(self._fly(arrival), name=f"promote {asset.id}")
+            task = self._group.create_task(self._fly(arrival), name=f"promote {asset.id}")
+            task.add_done_callback(partial(self._give_up, arrival))
         return arrival
+
+    def _give_up(self, arrival: Arrival, _: asyncio.Task[None]) -> None:
+        # A task that is cancelled before its first step runs nothing of `_fly`, not even its `finally`.
+        if self._arrivals.get(arrival.asset.id) is arrival:
+            del self._arrivals[arrival.asset.id]
+            arrival.fail(asyncio.CancelledError())
 
     async def _fly(self, arrival: Arrival) -> None:
         started = self._clock()
