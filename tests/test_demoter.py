@@ -444,3 +444,27 @@ async def test_only_what_the_index_still_believes_is_demoted(place: Place) -> No
         assert await core.state("a.jpg") is State.NEW
         events = await core.catalog.events(0, limit=100)
         assert Event.CHOSEN not in {record.event for record in events}
+
+
+# --- who read it without asking
+
+
+async def test_a_file_that_was_read_since_the_last_scan_stays(place: Place) -> None:
+    """Its access time is looked at once more, and remembered: it is not the coldest any more."""
+    async with place.core() as core:
+        asset = await core.hot("a.jpg", CONTENT)
+        read_at = asset.last_access + 5
+        os.utime(core.tree.root / "a.jpg", ns=(int(read_at * 1e9), asset.fingerprint.mtime_ns))
+        outcome = await core.demoter.demote(asset, reason="watermark")
+        assert (outcome.result, outcome.reason) == ("refused", "it was read since the last scan")
+        assert (await core.find("a.jpg")).last_access == pytest.approx(read_at)
+        assert core.on_disk("a.jpg") == CONTENT
+
+
+async def test_a_person_decides_over_access_times(place: Place) -> None:
+    """What somebody orders is done, however warm it is."""
+    async with place.core() as core:
+        asset = await core.hot("a.jpg", CONTENT)
+        os.utime(core.tree.root / "a.jpg", ns=(int((asset.last_access + 5) * 1e9), asset.fingerprint.mtime_ns))
+        outcome = await core.demoter.demote(asset, reason="request")
+        assert outcome.done

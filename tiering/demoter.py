@@ -26,7 +26,7 @@ from tiering.unbroken import unbroken
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from index.asset import Asset, AssetId, Proof
+    from index.asset import Asset, AssetId, Proof, Sighting
     from index.catalog import Catalog
     from tiering.observer import Observer
     from tiering.store import Store
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 HASH_STEP: Final = 16 << 20
+BY_HAND: Final = "request"
+"""The reason of a demotion that a person asked for."""
 
 
 @dataclass(slots=True)
@@ -99,13 +101,17 @@ class Demoter:
         return outcome
 
     async def _demote(self, asset: Asset, departure: Departure, reason: str) -> Outcome:
+        seen = await asyncio.to_thread(self._tree.sight, asset.path)
+        if reason != BY_HAND and await self._was_read(asset, seen):
+            return Outcome(asset, "refused", "it was read since the last scan")
+        # Hashed before the store is asked: the answer must be fresh when the file leaves.
+        asset = await self._require_hashed(asset, seen)
         wrong = await self._doubt(asset)
         if wrong is not None:
             self._observer.mismatched(asset)
             log.error("remote copy is wrong, it is uploaded again: %s (%s)", printable(asset.path), wrong)
             asset = await self._catalog.apply(Change.about(asset, Event.MISMATCHED, reason=wrong))
             return Outcome(asset, "refused", wrong)
-        asset = await self._require_hashed(asset)
         asset = await self._catalog.apply(Change.about(asset, Event.CHOSEN, reason=reason))
         # Whoever grants a lease from here on waits for us first: one granted since the choice is seen, and so is a pin.
         if asset.pinned:
@@ -131,9 +137,16 @@ class Demoter:
             return f"the object {proof.key} is another one than was proven"
         return None
 
-    async def _require_hashed(self, asset: Asset) -> Asset:
+    async def _was_read(self, asset: Asset, seen: Sighting) -> bool:
+        """Whether somebody who did not ask us read the file since we last looked; then it is as warm as that."""
+        accessed = seen.atime_ns / 1e9
+        if accessed <= asset.last_access:
+            return False
+        await self._catalog.touch({asset.id: (accessed, 0)})
+        return True
+
+    async def _require_hashed(self, asset: Asset, seen: Sighting) -> Asset:
         """Read the file again where its ctime moved on: a new mode or name keeps the proof, new content does not."""
-        seen = await asyncio.to_thread(self._tree.sight, asset.path)
         if seen.ctime_ns == asset.ctime_ns:
             return asset
         source = Source(self._tree, asset, settle=self._grace)

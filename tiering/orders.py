@@ -10,6 +10,7 @@ from index.errors import CatalogError, UnknownAssetError
 from index.lifecycle import HOT, Event, State
 from index.listing import Query
 from tiering.answers import Result
+from tiering.demoter import BY_HAND
 from tiering.outcome import Outcome, TierError
 from tiering.store import StoreError
 from tiering.tree import FileError
@@ -167,7 +168,7 @@ class Orders:
         return Outcome(await self._promoter.begin(asset).wait(), "done")
 
     async def _demote(self, asset: Asset) -> Outcome:
-        return await self._demoter.demote(asset, reason="request")
+        return await self._demoter.demote(asset, reason=BY_HAND)
 
     async def _set_pinned(self, selection: Selection, *, pinned: bool, dry_run: bool, wait: bool) -> list[Result]:
         def judge(asset: Asset) -> Outcome | None:
