@@ -20,8 +20,8 @@ from tiering.landing import ContentError, Landing
 from tiering.outcome import DamagedError, NoSpaceError
 from tiering.store import Attributes, CorruptError, CredentialsError, NotFoundError, RefusedError, UnavailableError
 from tiering.stores.faulty import Damage, Fail, Hold
+from tiering.tree import ChangedError, NotRegularError, UnreadableError
 from tiering.tree import NoSpaceError as DiskFullError
-from tiering.tree import NotRegularError, UnreadableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -305,6 +305,27 @@ async def test_a_file_that_its_owner_writes_meanwhile_stays(place: Place) -> Non
         assert await core.state("a.jpg") is State.REPLICATED
 
 
+async def test_who_reads_along_is_told_that_its_owner_wrote_meanwhile(place: Place) -> None:
+    """The rest of what he was shown will never come, and nobody is left waiting for it."""
+    async with place.core() as core:
+        asset = await core.cold("a.jpg", CONTENT)
+        held = Hold(operation="get")
+        core.store.script = [held]
+        arrival = core.promoter.begin(asset)
+        stream = await arrival.wait_stream()
+        assert stream is not None
+        reader = stream.follow()
+        assert reader is not None
+        await held.reached.wait()
+        plant(core.tree, "a.jpg", b"theirs")
+        held.release.set()
+        async with asyncio.timeout(20):
+            with pytest.raises(ChangedError, match="written anew"):
+                await anext(reader)
+        await reader.aclose()
+        assert (await arrival.wait()).state is State.NEW
+
+
 async def test_a_directory_in_its_place_is_no_file(place: Place) -> None:
     """Nothing to take in, and no place to put it: cold as before, for as often as somebody asks."""
     async with place.core() as core:
@@ -427,6 +448,21 @@ async def test_who_reads_along_is_told_of_a_stop(place: Place) -> None:
                 await anext(reader)
         with pytest.raises(asyncio.CancelledError):
             await arrival.wait()
+
+
+async def test_a_stop_before_the_first_step_is_told_too(place: Place) -> None:
+    """Nobody waits for what never began, and who asks again begins it."""
+    async with place.core() as core:
+        asset = await core.cold("a.jpg", CONTENT)
+        arrival = core.promoter.begin(asset)
+        (task,) = (each for each in asyncio.all_tasks() if each.get_name() == f"promote {asset.id}")
+        task.cancel()
+        async with asyncio.timeout(20):
+            assert await arrival.wait_stream() is None
+        with pytest.raises(asyncio.CancelledError):
+            await arrival.wait()
+        assert len(core.promoter) == 0
+        assert (await core.promoter.begin(asset).wait()).state is State.REPLICATED
 
 
 async def test_a_reader_who_leaves_early_leaves_nothing_open(place: Place) -> None:
