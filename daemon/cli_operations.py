@@ -21,9 +21,9 @@ def serve(context: typer.Context) -> int:
 
     load = partial(config.load, options(context).config, os.environ)
     settings = load()
-    from daemon import app  # noqa: PLC0415 - these take a second, and a wrong configuration should not
+    from daemon import life  # noqa: PLC0415 - these take a second, and a wrong configuration should not
 
-    return app.serve(settings, reload=load)
+    return life.serve(settings, reload=load)
 
 
 def status(context: typer.Context) -> None:
