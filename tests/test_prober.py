@@ -38,7 +38,11 @@ async def probed(*script: Fault) -> tuple[Prober, Pacer, list[str]]:
     ready = asyncio.Event()
     store = FaultyStore(MemoryStore("memory://x"), *script)
     prober = Prober(store, name="test", pacer=pacer, clock=lambda: 0.0, ready=ready.set)
-    assert (prober.capabilities, prober.reason, prober.url) == (None, "the store was not reached yet", "memory://x")
+    assert (prober.capabilities, prober.reason, prober.url) == (
+        None,
+        "not known yet: what it has is learnt first, then what it can do",
+        "memory://x",
+    )
     async with asyncio.timeout(10):
         await prober.run()
     assert ready.is_set()

@@ -32,7 +32,7 @@ class Prober:
         self._clock = clock
         self._ready = ready
         self.capabilities: Capabilities | None = None
-        self.reason = "the store was not reached yet"
+        self.reason = "not known yet: what it has is learnt first, then what it can do"
 
     @property
     def url(self) -> str:
