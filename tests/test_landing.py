@@ -6,6 +6,7 @@ import errno
 import hashlib
 import os
 import threading
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -57,7 +58,7 @@ def refuse_to_reserve(monkeypatch: pytest.MonkeyPatch, code: int) -> None:
 
 def land(tree: Tree, path: str, content: bytes, mode: int = 0o640) -> Sighting:
     """Bring a file back in chunks."""
-    with Landing(tree, path, len(content)) as landing:
+    with closing(Landing(tree, path, len(content))) as landing:
         for start in range(0, len(content), 1000):
             landing.write(content[start : start + 1000])
         return landing.land(mode=mode, mtime_ns=MTIME_NS, sha256=hashlib.sha256(content).hexdigest())
@@ -94,7 +95,7 @@ def test_the_set_user_id_bit_does_not_come_back(tree: Tree) -> None:
 def test_until_it_lands_there_is_no_name(tree: Tree) -> None:
     """Not even a directory is made for what may never arrive."""
     before = all_files(tree)
-    with Landing(tree, "a/b/f", 10) as landing:
+    with closing(Landing(tree, "a/b/f", 10)) as landing:
         landing.write(b"12345")
         assert all_files(tree) == before
     assert all_files(tree) == before
@@ -102,7 +103,7 @@ def test_until_it_lands_there_is_no_name(tree: Tree) -> None:
 
 def test_what_its_owner_wrote_meanwhile_stays(tree: Tree) -> None:
     """The name is taken: the owner's file is the newer truth."""
-    with Landing(tree, "f", 4) as landing:
+    with closing(Landing(tree, "f", 4)) as landing:
         landing.write(b"cold")
         plant(tree, "f", b"newer")
         with pytest.raises(ExistsError):
@@ -130,7 +131,7 @@ def test_a_link_on_the_way_is_not_followed(tree: Tree, tmp_path: Path) -> None:
 def test_a_directory_moved_away_meanwhile_does_not_take_it_along(tree: Tree) -> None:
     """The name is looked up when the file lands, not when its first byte came."""
     plant(tree, "d/other")
-    with Landing(tree, "d/f", 1) as landing:
+    with closing(Landing(tree, "d/f", 1)) as landing:
         landing.write(b"x")
         (tree.root / "d").rename(tree.root / "elsewhere")
         landing.land(mode=0o600, mtime_ns=0, sha256=hashlib.sha256(b"x").hexdigest())
@@ -141,7 +142,7 @@ def test_a_directory_moved_away_meanwhile_does_not_take_it_along(tree: Tree) -> 
 @pytest.mark.parametrize("arrived", [b"", b"12", b"abc"])
 def test_what_is_not_the_proven_content_never_lands(tree: Tree, arrived: bytes) -> None:
     """Short or wrong, nobody sees it under the name."""
-    with Landing(tree, "f", 3) as landing:
+    with closing(Landing(tree, "f", 3)) as landing:
         landing.write(arrived)
         with pytest.raises(ContentError):
             landing.land(mode=0o600, mtime_ns=0, sha256=hashlib.sha256(b"123").hexdigest())
@@ -150,7 +151,7 @@ def test_what_is_not_the_proven_content_never_lands(tree: Tree, arrived: bytes) 
 
 def test_more_than_was_said_is_refused(tree: Tree) -> None:
     """A store that sends too much cannot fill the disk."""
-    with Landing(tree, "f", 3) as landing, pytest.raises(ContentError):
+    with closing(Landing(tree, "f", 3)) as landing, pytest.raises(ContentError):
         landing.write(b"1234")
 
 
@@ -187,7 +188,7 @@ def test_without_unnamed_files_the_same_holds(tree: Tree) -> None:
     """The fallback has a name of ours while it grows, and leaves none behind."""
     assert land(tree, "d/f", b"x" * 5000).links == 1
     assert content_of(tree, "d/f") == b"x" * 5000
-    with Landing(tree, "d/g", 10) as landing:
+    with closing(Landing(tree, "d/g", 10)) as landing:
         landing.write(b"12345")
         assert len(tree.names(".tierd/unfinished")) == 1
     assert tree.names(".tierd/unfinished") == []
@@ -209,9 +210,10 @@ def test_the_bytes_are_durable_before_they_have_a_name(tree: Tree, monkeypatch: 
 
 
 def test_readers_follow_the_file_as_it_grows(tree: Tree) -> None:
-    """Others read what has arrived, never what has not, before and after the file has its name."""
+    """Others read what has arrived, before and after the file has its name, and when who wrote it has let go."""
     content = os.urandom(300_000)
     landing = Landing(tree, "f", len(content))
+    fd = landing.open_reader()
     arrived = threading.Condition()
     read = bytearray()
 
@@ -219,10 +221,9 @@ def test_readers_follow_the_file_as_it_grows(tree: Tree) -> None:
         while len(read) < len(content):
             with arrived:
                 assert arrived.wait_for(lambda: landing.written > len(read), timeout=20)
-            read.extend(landing.read_at(len(read), 65_536))
+            read.extend(os.pread(fd, min(65_536, landing.written - len(read)), len(read)))
 
-    assert landing.read_at(0, 100) == b""
-    assert landing.read_at(1000, 100) == b""
+    assert os.pread(fd, 100, 0) == b"\0" * 100, "reserved, and nothing in it"
     reader = threading.Thread(target=follow)
     reader.start()
     for start in range(0, len(content), 7_000):
@@ -232,13 +233,14 @@ def test_readers_follow_the_file_as_it_grows(tree: Tree) -> None:
     reader.join()
     landing.land(mode=0o600, mtime_ns=0, sha256=hashlib.sha256(content).hexdigest())
     assert read == content
-    assert landing.read_at(0, len(content)) == content
     landing.close()
+    assert os.pread(fd, len(content), 0) == content
+    os.close(fd)
 
 
 def test_who_still_reads_along_does_not_make_it_look_unfinished(tree: Tree) -> None:
     """From the moment it has its name nobody has it open for writing."""
-    with Landing(tree, "f", 1) as landing:
+    with closing(Landing(tree, "f", 1)) as landing:
         landing.write(b"x")
         landing.land(mode=0o600, mtime_ns=0, sha256=hashlib.sha256(b"x").hexdigest())
         descriptor = tree.open("f")
@@ -254,4 +256,4 @@ def test_a_closed_landing_touches_no_other_file(tree: Tree) -> None:
     with pytest.raises(ValueError, match="closed"):
         landing.write(b"x")
     with pytest.raises(ValueError, match="closed"):
-        landing.read_at(0, 1)
+        landing.open_reader()

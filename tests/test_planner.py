@@ -165,13 +165,6 @@ def test_demotion_comes_in_bouts(used: int, capacity: int, one: float, two: floa
         assert marks.excess(Usage(used - excess, capacity)) == 0
 
 
-def test_room_for_more_ends_at_the_low_mark() -> None:
-    """What a promotion needs is freed together with what it needs to stay below the mark."""
-    marks = Watermarks(high=0.9, low=0.8)
-    assert marks.room(Usage(700, 1000), 50) == 0
-    assert marks.room(Usage(700, 1000), 150) == 50
-
-
 def test_no_capacity_is_full() -> None:
     """A division by zero is no answer."""
     assert Usage(0, 0).ratio == 1

@@ -9,8 +9,7 @@ import pytest
 from servers import CREDENTIALS
 from store_setups import FileSetup, S3Setup
 
-from index.asset import ProofMethod
-from tiering.probe import Capabilities, choose_method, probe
+from tiering.probe import Capabilities, probe
 from tiering.store import CorruptError, RefusedError, UnavailableError
 from tiering.stores.faulty import Damage, Fail, FaultyStore, Lie
 from tiering.stores.memory import MemoryStore
@@ -131,21 +130,6 @@ async def test_probe_that_cannot_be_removed() -> None:
     """A store that lets nobody delete can still be used."""
     store = FaultyStore(MemoryStore(), Fail(operation="delete", error=RefusedError("no"), times=FOR_EVER))
     assert await probe(store, name="test") == ALL
-
-
-@pytest.mark.parametrize(
-    ("able", "single", "multipart"),
-    [
-        (ALL, ProofMethod.ETAG_MD5, ProofMethod.PART_MD5),
-        (replace(ALL, checks_md5=False), ProofMethod.ETAG_MD5, ProofMethod.PART_MD5),
-        (replace(ALL, etag_is_md5=False), ProofMethod.READ_BACK, ProofMethod.PART_MD5),
-        (replace(ALL, etag_is_md5=False, checks_md5=False), ProofMethod.READ_BACK, ProofMethod.READ_BACK),
-    ],
-)
-def test_choose_method(able: Capabilities, single: ProofMethod, multipart: ProofMethod) -> None:
-    """What the store was not seen to check is read back."""
-    assert choose_method(able, multipart=False) is single
-    assert choose_method(able, multipart=True) is multipart
 
 
 async def test_what_a_killed_probe_left_goes_with_the_next() -> None:

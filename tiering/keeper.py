@@ -152,18 +152,6 @@ class Keeper:
             if self.is_full and not was_full:
                 log.warning("the disk is full and nothing more may leave it: %s", self.pressure())
 
-    async def plan(self) -> list[Demotion]:
-        """Return what `tend` would demote now."""
-        excess = self.watermarks.excess(self._space.usage()) if self.watermarks is not None else 0
-        plan = []
-        async for page in self._coldest_first():
-            steps = self._planner.plan(page, excess=excess, reason="watermark", now=self._clock())
-            excess -= sum(step.asset.disk_bytes for step in steps)
-            plan += steps
-            if self._is_over(page, excess):
-                break
-        return plan
-
     async def _carry_out(self, excess: int, reason: str) -> int:
         """Demote page by page, counting what really became free."""
         bout = Bout(excess)

@@ -13,13 +13,11 @@ import threading
 import time
 import uuid
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Final
 
 from tiering.tree import UNFINISHED, FileError, MissingError, sync_directory, translated
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from index.asset import Sighting
     from tiering.tree import Tree
 
@@ -58,14 +56,6 @@ class Landing:
     def __repr__(self) -> str:
         return f"<Landing {self.path!a} {self.written} of {self.size} bytes>"
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
     def write(self, chunk: bytes) -> None:
         """Append bytes. Raise ContentError where they are more than was said, NoSpaceError where the disk is full."""
         if self.written + len(chunk) > self.size:
@@ -77,12 +67,6 @@ class Landing:
                 count = os.pwrite(self._open_fd(), rest, self.written)
             rest = rest[count:]
             self.written += count
-
-    def read_at(self, offset: int, length: int) -> bytes:
-        """Return up to `length` bytes from `offset`; fewer, or none, where they have not arrived yet."""
-        available = max(0, min(length, self.written - offset))
-        with self._lock, translated(self.path):
-            return os.pread(self._open_fd(), available, offset)
 
     def open_reader(self) -> int:
         """Return a descriptor of its own, for reading only, that outlives the landing; its caller closes it."""

@@ -12,7 +12,6 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from index.asset import ProofMethod
 from tiering.store import (
     Absent,
     Attributes,
@@ -47,15 +46,6 @@ class Capabilities:
     """A write that names an ETag leaves alone an object of another, and so does a read."""
     read_back_equal: bool
     """What was written is what is read, its attributes included. Where not, nothing may be demoted."""
-
-
-def choose_method(able: Capabilities, *, multipart: bool) -> ProofMethod:
-    """Return how an upload to this store is proven."""
-    if multipart and able.checks_md5:
-        return ProofMethod.PART_MD5
-    if able.etag_is_md5:
-        return ProofMethod.PART_MD5 if multipart else ProofMethod.ETAG_MD5
-    return ProofMethod.READ_BACK
 
 
 async def probe(store: Store, *, name: str) -> Capabilities:

@@ -29,8 +29,4 @@ class Watermarks:
         """Return the bytes to free: 0 up to the high mark, all above the low one beyond it."""
         if usage.used <= self.high * usage.capacity:
             return 0
-        return self.room(usage, 0)
-
-    def room(self, usage: Usage, wanted: int) -> int:
-        """Return the bytes to free so that `wanted` more end at or below the low mark."""
-        return max(0, usage.used + wanted - int(self.low * usage.capacity))
+        return max(0, usage.used - int(self.low * usage.capacity))
