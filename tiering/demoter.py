@@ -16,6 +16,7 @@ from index.asset import printable
 from index.changes import Change, Observations
 from index.errors import CatalogError
 from index.lifecycle import Event
+from tiering.evidence import is_as_proven
 from tiering.outcome import Outcome
 from tiering.source import AlteredError, NotYetError, Source
 from tiering.store import NotFoundError, StoreError, UnavailableError
@@ -133,7 +134,7 @@ class Demoter:
             info = await self._store.head(proof.key)
         except NotFoundError:
             return f"the store has no {proof.key} any more"
-        if (info.etag, info.size) != (proof.etag, proof.size):
+        if not is_as_proven(info, proof):
             return f"the object {proof.key} is another one than was proven"
         return None
 

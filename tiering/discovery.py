@@ -13,6 +13,7 @@ from index.asset import Proof, ProofMethod
 from index.changes import FoundObject
 from tiering.metadata import Passport
 from tiering.store import NotFoundError, StoreError
+from tiering.workers import for_each
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -70,21 +71,14 @@ class Discovery:
 
     async def _inspect(self, page: Sequence[ObjectInfo]) -> list[FoundObject]:
         """Ask each object who it is, some at once."""
-        todo = iter(page)
         found: list[FoundObject] = []
 
-        async def work() -> None:
-            for info in todo:
-                known = await self._identify(info)
-                if known is not None:
-                    found.append(known)
+        async def ask(info: ObjectInfo) -> None:
+            known = await self._identify(info)
+            if known is not None:
+                found.append(known)
 
-        try:
-            async with asyncio.TaskGroup() as workers:
-                for _ in range(min(AT_ONCE, len(page))):
-                    workers.create_task(work(), name="discover")
-        except ExceptionGroup as group:
-            raise group.exceptions[0] from None
+        await for_each(page, ask, at_once=AT_ONCE, name="discover")
         return found
 
     async def _identify(self, info: ObjectInfo) -> FoundObject | None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from tiering.answers import Disk
+from tiering.workers import for_each
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
@@ -174,17 +175,11 @@ class Keeper:
             rest = [asset for asset in rest if asset.id not in tried]
 
     async def _demote_all(self, steps: Sequence[Demotion], bout: Bout) -> None:
-        todo = iter(steps)
-
-        async def work() -> None:
-            for step in todo:
-                if bout.is_broken_off:
-                    return
+        async def demote(step: Demotion) -> None:
+            if not bout.is_broken_off:
                 bout.note(step, await self._demoter.demote(step.asset, reason=step.reason))
 
-        async with asyncio.TaskGroup() as group:
-            for _ in range(min(AT_ONCE, len(steps))):
-                group.create_task(work(), name="demote")
+        await for_each(steps, demote, at_once=AT_ONCE, name="demote")
 
     async def _coldest_first(self) -> AsyncIterator[list[Asset]]:
         cursor = None

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from index.uploads import Upload, UploadedPart
 from tiering.store import NotFoundError, Part
+from tiering.workers import for_each
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -89,21 +90,13 @@ class Multipart:
     async def _send_parts(
         self, source: Source, key: str, upload_id: str, digests: Digests, missing: Sequence[int]
     ) -> list[Part]:
-        todo = iter(missing)
         sent: list[Part] = []
 
-        async def work() -> None:
-            for number in todo:
-                part = await self._send_part(source, key, upload_id, digests, number)
-                sent.append(part)
+        async def send(number: int) -> None:
+            sent.append(await self._send_part(source, key, upload_id, digests, number))
 
-        try:
-            async with asyncio.TaskGroup() as workers:
-                for _ in range(min(PARTS_AT_ONCE, len(missing))):
-                    workers.create_task(work(), name=f"parts of {key}")
-        except ExceptionGroup as group:
-            # One part's failure cancelled the others; what they had finished is durable and is not sent again.
-            raise group.exceptions[0] from None
+        # Where one part fails, what the others had finished is durable, and is not sent again.
+        await for_each(missing, send, at_once=PARTS_AT_ONCE, name=f"parts of {key}")
         return sent
 
     async def _send_part(self, source: Source, key: str, upload_id: str, digests: Digests, number: int) -> Part:

@@ -14,6 +14,7 @@ from tiering.demoter import BY_HAND
 from tiering.outcome import Outcome, TierError
 from tiering.store import StoreError
 from tiering.tree import FileError
+from tiering.workers import for_each
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -110,15 +111,11 @@ class Orders:
         return list(results)
 
     async def _work_off(self, work: list[tuple[int, Asset]], act: Order, results: list[Result]) -> None:
-        todo = iter(work)
+        async def carry_out(step: tuple[int, Asset]) -> None:
+            at, asset = step
+            results[at] = _result(asset.path, await self._attempt(asset, act))
 
-        async def run() -> None:
-            for at, asset in todo:
-                results[at] = _result(asset.path, await self._attempt(asset, act))
-
-        async with asyncio.TaskGroup() as workers:
-            for _ in range(min(AT_ONCE, len(work))):
-                workers.create_task(run(), name="order")
+        await for_each(work, carry_out, at_once=AT_ONCE, name="order")
 
     async def _attempt(self, asset: Asset, act: Order) -> Outcome:
         try:

@@ -8,12 +8,12 @@ replaces exactly the object that it knows.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from index.asset import Proof, ProofMethod
+from tiering.evidence import is_as_proven, read_sha256
 from tiering.metadata import Passport
 from tiering.multipart import fitting_part_size
 from tiering.store import Absent, Attributes, CorruptError, NotFoundError, PreconditionError, RefusedError, Unchanged
@@ -169,7 +169,7 @@ class Sender:
         there = await self._look(parcel.key)
         if proof.key != parcel.key:
             return await self._copy(parcel, proof, able) if there is None else None
-        if there is None or not _is_same(there, proof):
+        if there is None or not is_as_proven(there, proof):
             return None
         method = await self._prove(parcel, there, able) if proof.method is ProofMethod.CLAIMED else proof.method
         return Copy(there, method, "adopted") if method is not None else None
@@ -180,7 +180,7 @@ class Sender:
         except (NotFoundError, PreconditionError):
             return None
         # Another ETag than the proven one is another way to count, or other bytes: then it must prove itself.
-        is_known = _is_same(info, proof) and proof.method is not ProofMethod.CLAIMED
+        is_known = is_as_proven(info, proof) and proof.method is not ProofMethod.CLAIMED
         method = ProofMethod.COPIED if is_known else await self._prove(parcel, info, able)
         return Copy(info, method, "copied") if method is not None else None
 
@@ -232,14 +232,11 @@ class Sender:
         if able.etag_is_md5 and info.etag == digests.etag:
             return ProofMethod.PART_MD5 if digests.multipart else ProofMethod.ETAG_MD5
         # Any other ETag says nothing: with encryption by KMS, none is an MD5.
-        return ProofMethod.READ_BACK if await self._read_back(info) == digests.sha256 else None
-
-    async def _read_back(self, info: ObjectInfo) -> str:
-        sha256 = hashlib.sha256()
-        async with self._store.get(info.key, etag=info.etag) as download:
-            async for chunk in download.chunks():
-                await asyncio.to_thread(sha256.update, chunk)
-        return sha256.hexdigest()
+        return (
+            ProofMethod.READ_BACK
+            if await read_sha256(self._store, info.key, etag=info.etag) == digests.sha256
+            else None
+        )
 
     def _proof(self, parcel: Parcel, copy: Copy) -> Proof:
         sighting = parcel.source.sighting
@@ -254,10 +251,6 @@ class Sender:
             method=copy.method,
             at=self._clock(),
         )
-
-
-def _is_same(info: ObjectInfo, proof: Proof) -> bool:
-    return (info.etag, info.size) == (proof.etag, proof.size)
 
 
 def _first_condition(parcel: Parcel) -> Condition:

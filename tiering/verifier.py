@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from typing import TYPE_CHECKING, Final
 
 from index.asset import RelPath, printable
 from index.errors import UnknownAssetError
 from index.lifecycle import HOT, State
 from tiering.answers import Difference, VerifyProgress, VerifyReport
+from tiering.evidence import is_as_proven, read_sha256
 from tiering.metadata import Passport
 from tiering.store import NotFoundError, StoreError
 from tiering.tree import FileError, MissingError
+from tiering.workers import for_each
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Sequence
 
-    from index.asset import Asset, Proof
+    from index.asset import Asset
     from index.catalog import Catalog
     from tiering.store import ObjectInfo, Store
     from tiering.tree import Tree
@@ -54,19 +55,15 @@ class Verifier:
         yield report
 
     async def _compare_all(self, assets: Sequence[Asset], *, deep: bool) -> list[Difference]:
-        todo = iter(assets)
         found: list[Difference] = []
 
-        async def work() -> None:
-            for asset in todo:
-                said = [await self._compare_store(asset, deep=deep), await self._compare_disk(asset, deep=deep)]
-                differs = [difference for difference in said if difference is not None]
-                if differs and await self._is_as_it_was(asset):
-                    found.extend(differs)
+        async def compare(asset: Asset) -> None:
+            said = [await self._compare_store(asset, deep=deep), await self._compare_disk(asset, deep=deep)]
+            differs = [difference for difference in said if difference is not None]
+            if differs and await self._is_as_it_was(asset):
+                found.extend(differs)
 
-        async with asyncio.TaskGroup() as workers:
-            for _ in range(min(AT_ONCE, len(assets))):
-                workers.create_task(work(), name="verify")
+        await for_each(assets, compare, at_once=AT_ONCE, name="verify")
         return found
 
     async def _compare_store(self, asset: Asset, *, deep: bool) -> Difference | None:
@@ -75,24 +72,17 @@ class Verifier:
             return None
         try:
             info = await self._store.head(proof.key)
-            if (info.etag, info.size) != (proof.etag, proof.size):
+            if not is_as_proven(info, proof):
                 return Difference(
                     path=asset.path, kind="mismatched", detail=f"{proof.key} is another object than proven"
                 )
-            if deep and await self._remote_sha256(proof) != proof.sha256:
+            if deep and await read_sha256(self._store, proof.key, etag=proof.etag) != proof.sha256:
                 return Difference(path=asset.path, kind="corrupt", detail=f"{proof.key} was read back and is wrong")
         except NotFoundError:
             return Difference(path=asset.path, kind="missing", detail=f"the store has no {proof.key}")
         except StoreError as error:
             return Difference(path=asset.path, kind="unknown", detail=str(error))
         return None
-
-    async def _remote_sha256(self, proof: Proof) -> str:
-        sha256 = hashlib.sha256()
-        async with self._store.get(proof.key, etag=proof.etag) as download:
-            async for chunk in download.chunks():
-                await asyncio.to_thread(sha256.update, chunk)
-        return sha256.hexdigest()
 
     async def _compare_disk(self, asset: Asset, *, deep: bool) -> Difference | None:
         if asset.state not in HOT:
