@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from daemon import journal
 from daemon.app import Parts
 from daemon.instance import AlreadyRunningError, hold_lock
-from daemon.memory import return_freed_memory
+from daemon.memory import return_freed_memory, spare_the_collector
 from daemon.opening import ForeignStoreError, mark_root, open_catalog, open_store, set_aside
 from daemon.owners import foreign_owners
 from daemon.reloading import Reloading
@@ -122,6 +122,7 @@ async def _begin(parts: Parts, stopping: Stopping) -> None:
         parts.group.create_task(work, name=name)
     uploads = parts.group.create_task(parts.uploader.run(), name="uploader")
     parts.group.create_task(_end(parts, stopping, uploads, asyncio.current_task()), name="end")
+    spare_the_collector()
     _announce(parts)
 
 
