@@ -63,7 +63,7 @@ _ROWS: Final = (
     _Row(tree.BusyError, 503, "changing", "ask again when its writer is done", 1),
     _Row(tree.ChangedError, 503, "changing", "ask again when its writer is done", 1),
     _Row(tree.UnreadableError, 503, "unreadable", "check the file's rights and the disk"),
-    _Row(tree.NoSpaceError, 507, "no-space", "free space on the disk"),
+    _Row(tree.DiskFullError, 507, "no-space", "free space on the disk"),
     _Row(tree.FileError, 409, "conflict"),
 )
 """The first row that fits counts."""

@@ -19,8 +19,7 @@ from tiering.answers import BrakeState, ColdTier, Disk
 from tiering.leases import TooManyLeasesError
 from tiering.outcome import ConflictError, DamagedError, IgnoredError, NoSpaceError
 from tiering.store import RefusedError, ThrottledError, UnavailableError
-from tiering.tree import BusyError, MissingError, NotRegularError, UnreadableError
-from tiering.tree import NoSpaceError as NoFileSpaceError
+from tiering.tree import BusyError, DiskFullError, MissingError, NotRegularError, UnreadableError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -263,7 +262,7 @@ async def test_a_wrong_body_is_named(served: Served, body: bytes, said: str) -> 
         (UnreadableError("a", "EIO"), 503, "unreadable"),
         (TooManyLeasesError("too many"), 503, "too-many-leases"),
         (NoSpaceError("no room"), 507, "no-space"),
-        (NoFileSpaceError("a", "ENOSPC"), 507, "no-space"),
+        (DiskFullError("a", "ENOSPC"), 507, "no-space"),
     ],
 )
 async def test_each_failure_has_its_status(served: Served, error: Exception, code: int, said: str) -> None:

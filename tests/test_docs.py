@@ -301,7 +301,7 @@ def raised_errors() -> Iterator[tuple[int, str]]:
 def translated_errors() -> Iterator[tuple[int, str]]:
     """Yield what exceptions of the core become. What only an upload meets, nobody is answered."""
     kinds = {kind for row in problem._ROWS for kind in (row.kind, *subclasses(row.kind))}
-    for kind in kinds - NEVER_RAISED - {sender.ConflictError}:
+    for kind in kinds - NEVER_RAISED - {sender.ForeignObjectError}:
         if kind.__module__.startswith(("tiering.", "index.")):
             row = next(row for row in problem._ROWS if issubclass(kind, row.kind))
             yield row.status, getattr(kind, "code", row.code)

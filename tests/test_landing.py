@@ -15,7 +15,7 @@ from trees import HOSTILE_NAMES, content_of, make_tree, open_descriptors, plant
 
 from tiering.landing import ContentError, Landing
 from tiering.lease import Quiet, ignore_sigio, writer_done
-from tiering.tree import ExistsError, NoSpaceError, NotRegularError, Tree
+from tiering.tree import DiskFullError, ExistsError, NotRegularError, Tree
 
 if TYPE_CHECKING:
     from index.asset import Sighting
@@ -160,7 +160,7 @@ def test_a_full_disk_shows_before_the_first_byte() -> None:
     disk = Path("/dev/shm") / f"tierd-{os.getpid()}"
     tree = make_tree(disk)
     before = open_descriptors()
-    with pytest.raises(NoSpaceError):
+    with pytest.raises(DiskFullError):
         Landing(tree, "f", tree.space().total + 2**30)
     assert open_descriptors() == before
     assert all_files(tree) == {".tierd", ".tierd/trash", ".tierd/unfinished"}
@@ -172,7 +172,7 @@ def test_a_full_disk_shows_before_the_first_byte() -> None:
 def test_a_full_quota_is_a_full_disk(tree: Tree, monkeypatch: pytest.MonkeyPatch, code: int) -> None:
     """Both mean that there is no room."""
     refuse_to_reserve(monkeypatch, code)
-    with pytest.raises(NoSpaceError):
+    with pytest.raises(DiskFullError):
         Landing(tree, "f", 1)
 
 

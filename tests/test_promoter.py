@@ -20,8 +20,7 @@ from tiering.landing import ContentError, Landing
 from tiering.outcome import DamagedError, NoSpaceError
 from tiering.store import Attributes, CorruptError, CredentialsError, NotFoundError, RefusedError, UnavailableError
 from tiering.stores.faulty import Damage, Fail, Hold
-from tiering.tree import ChangedError, NotRegularError, UnreadableError
-from tiering.tree import NoSpaceError as DiskFullError
+from tiering.tree import ChangedError, DiskFullError, NotRegularError, UnreadableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable

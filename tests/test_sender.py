@@ -13,7 +13,7 @@ from uploads import ABLE, OPAQUE, PART, a_bench, again, md5, moved, sha256
 from index.asset import AssetId, ProofMethod, RelPath
 from tiering.lease import ignore_sigio
 from tiering.metadata import Passport
-from tiering.sender import ConflictError
+from tiering.sender import ForeignObjectError
 from tiering.source import AlteredError, NotYetError
 from tiering.store import CorruptError, PreconditionError, RefusedError, UnavailableError
 from tiering.stores.faulty import Damage, Fail, Hold, Lie
@@ -118,7 +118,7 @@ async def test_a_store_that_keeps_fewer_bytes_proves_nothing(bench: Bench, conte
 async def test_somebody_elses_object_is_never_overwritten(bench: Bench, content: bytes, able: object) -> None:
     """It stays as it is, and a person is told what can be done."""
     await bench.put("a.bin", b"precious")
-    with pytest.raises(ConflictError) as conflict:
+    with pytest.raises(ForeignObjectError) as conflict:
         await bench.send(await bench.claimed("a.bin", content), able)  # type: ignore[arg-type]
     assert conflict.value.code == "conflict"
     assert "--overwrite" in conflict.value.hint
@@ -152,7 +152,7 @@ async def test_who_only_says_that_it_is_the_same_is_not_believed(bench: Bench) -
     """Metadata is a claim; where the bytes are others, it is somebody else's object."""
     asset = await bench.claimed("a.bin", SMALL)
     await bench.put("a.bin", b"x" * len(SMALL), {"tierd-sha256": sha256(SMALL)})
-    with pytest.raises(ConflictError):
+    with pytest.raises(ForeignObjectError):
         await bench.send(asset)
     assert await bench.holds("a.bin") == b"x" * len(SMALL)
 
@@ -172,7 +172,7 @@ async def test_a_newer_object_of_ours_is_not_replaced(bench: Bench) -> None:
     asset = await bench.claimed("a.bin", SMALL)
     passport = Passport(asset.id, 2, asset.path, sha256(b"newer"), 1, 0o644)
     await bench.put("a.bin", b"newer", passport.to_metadata())
-    with pytest.raises(ConflictError):
+    with pytest.raises(ForeignObjectError):
         await bench.send(asset)
     assert await bench.holds("a.bin") == b"newer"
 
@@ -197,7 +197,7 @@ async def test_a_new_generation_does_not_replace_another_ones_object(bench: Benc
     asset = again(asset, sent, fingerprint=bench.tree.sight("a.bin").fingerprint)
     if able is not ABLE:
         _ignore_conditions(bench)
-    with pytest.raises(ConflictError):
+    with pytest.raises(ForeignObjectError):
         await bench.send(asset, able)  # type: ignore[arg-type]
     assert await bench.holds("a.bin") == b"precious"
 
@@ -210,7 +210,7 @@ def _ignore_conditions(bench: Bench) -> None:
 async def test_an_object_that_keeps_changing_waits_for_a_person(bench: Bench) -> None:
     """There is an end to trying."""
     bench.store.script = [Fail(operation="put", times=None, error=PreconditionError("changed", key="a.bin"))]
-    with pytest.raises(ConflictError, match="keeps changing"):
+    with pytest.raises(ForeignObjectError, match="keeps changing"):
         await bench.send(await bench.claimed("a.bin", SMALL))
     assert bench.store.calls["put"] == 3
 
@@ -306,7 +306,7 @@ async def test_a_copy_overwrites_nobody(bench: Bench) -> None:
     asset = await bench.claimed("a.bin", SMALL)
     sent = await bench.send(asset)
     await bench.put("b.bin", b"precious")
-    with pytest.raises(ConflictError):
+    with pytest.raises(ForeignObjectError):
         await bench.send(moved(again(asset, sent), bench.tree, "b.bin"))
     assert await bench.holds("b.bin") == b"precious"
 

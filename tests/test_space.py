@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, cast
 
 import pytest
 
-from tiering import tree
 from tiering.space import Space
+from tiering.tree import DiskSpace
 from tiering.watermarks import Usage
 
 if TYPE_CHECKING:
     from index.catalog import Catalog
+    from tiering.tree import Tree
 
 
 @dataclass
@@ -21,21 +22,21 @@ class Disk:
     """A file system of a thousand bytes, fifty of them root's, and an index that counts what assets occupy."""
 
     disk_bytes: int = 300
-    now: tree.Space = field(default_factory=lambda: tree.Space(total=1000, free=450, available=400))
+    now: DiskSpace = field(default_factory=lambda: DiskSpace(total=1000, free=450, available=400))
 
     @property
     def totals(self) -> Disk:
         """Stand for the totals of the index."""
         return self
 
-    def space(self) -> tree.Space:
+    def space(self) -> DiskSpace:
         """Stand for the tree."""
         return self.now
 
 
 def space_on(disk: Disk, *, size_limit: int | None) -> Space:
     """Return the space on such a disk."""
-    return Space(cast("Catalog", disk), cast("tree.Tree", disk), size_limit=size_limit)
+    return Space(cast("Catalog", disk), cast("Tree", disk), size_limit=size_limit)
 
 
 def test_with_a_limit_only_assets_count() -> None:

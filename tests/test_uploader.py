@@ -21,7 +21,7 @@ from tiering.lease import ignore_sigio
 from tiering.observer import SilentObserver
 from tiering.pacing import Pacer
 from tiering.recovery import recover
-from tiering.sender import ConflictError
+from tiering.sender import ForeignObjectError
 from tiering.source import AlteredError, NotYetError
 from tiering.store import (
     CorruptError,
@@ -97,7 +97,7 @@ def test_bad_credentials_are_not_the_assets_fault() -> None:
     ("error", "code"),
     [
         (RefusedError("no such bucket", hint="create it"), "refused"),
-        (ConflictError("somebody's object", hint="look at it"), "conflict"),
+        (ForeignObjectError("somebody's object", hint="look at it"), "conflict"),
         (NotRegularError("a.jpg", "a FIFO"), "not-regular"),
         (ZeroDivisionError("a bug of ours"), "bug"),
     ],

@@ -56,7 +56,7 @@ def is_gone(tree: Tree, path: str) -> bool:
     except MissingError:
         return True
     except NotRegularError:
-        return _is_directory(tree, path)
+        return tree.is_directory(path)
     except FileError:
         return False
     return False
@@ -66,16 +66,9 @@ def _glance_closed(tree: Tree, path: str, error: FileError) -> Glance:
     if isinstance(error, MissingError):
         return Glance(Kind.NOTHING)
     if isinstance(error, NotRegularError):
-        return Glance(Kind.DIRECTORY if _is_directory(tree, path) else Kind.UNKNOWN)
+        return Glance(Kind.DIRECTORY if tree.is_directory(path) else Kind.UNKNOWN)
     try:
         # It cannot be opened, for want of rights perhaps, but it is there: the uploader will say why it is stuck.
         return Glance(Kind.FILE, tree.sight(path), Quiet.BUSY if isinstance(error, BusyError) else Quiet.UNKNOWN)
     except FileError:
         return Glance(Kind.UNKNOWN)
-
-
-def _is_directory(tree: Tree, path: str) -> bool:
-    try:
-        return tree.is_directory(path)
-    except FileError:
-        return False

@@ -34,7 +34,7 @@ class ContentError(FileError):
 class Landing:
     """A file of `size` bytes on its way to `path`. One thread writes, others may read what is already there.
 
-    Raise NoSpaceError, before a byte has flowed, where the disk has no room for all of it.
+    Raise DiskFullError, before a byte has flowed, where the disk has no room for all of it.
     """
 
     def __init__(self, tree: Tree, path: str, size: int) -> None:
@@ -57,7 +57,7 @@ class Landing:
         return f"<Landing {self.path!a} {self.written} of {self.size} bytes>"
 
     def write(self, chunk: bytes) -> None:
-        """Append bytes. Raise ContentError where they are more than was said, NoSpaceError where the disk is full."""
+        """Append bytes. Raise ContentError where they are more than was said, DiskFullError where the disk is full."""
         if self.written + len(chunk) > self.size:
             raise ContentError(self.path, f"more than the {self.size} bytes that it should have")
         self._sha256.update(chunk)

@@ -16,8 +16,7 @@ from tiering.arrival import Arrival, Stream
 from tiering.landing import ContentError, Landing
 from tiering.outcome import DamagedError, NoSpaceError
 from tiering.store import CorruptError, NotFoundError, PreconditionError, StoreError
-from tiering.tree import ChangedError, ExistsError, FileError
-from tiering.tree import NoSpaceError as DiskFullError
+from tiering.tree import ChangedError, DiskFullError, ExistsError, FileError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

@@ -33,7 +33,7 @@ CONFLICTS_MOST: Final = 3
 """How often an object may turn out to be another one than expected before the asset waits for a person."""
 
 
-class ConflictError(RefusedError):
+class ForeignObjectError(RefusedError):
     """Somebody else's object is at the key."""
 
     code = "conflict"
@@ -109,7 +109,7 @@ class Sender:
         """Make sure that the store holds the content, and prove it.
 
         Raise AlteredError or NotYetError where the file is not what was claimed, and what the store raises:
-        ConflictError where somebody else's object is in the way.
+        ForeignObjectError where somebody else's object is in the way.
         """
         async with self._parcel(source) as parcel:
             try:
@@ -159,7 +159,7 @@ class Sender:
                 if adopted is not None:
                     return adopted
                 condition = _next_condition(parcel, there)
-        raise ConflictError(f"the object {parcel.key} keeps changing while it is written", key=parcel.key)
+        raise ForeignObjectError(f"the object {parcel.key} keeps changing while it is written", key=parcel.key)
 
     async def _reuse(self, parcel: Parcel, able: Capabilities) -> Copy | None:
         """Use the proven copy of the same content: where it is, or copied to the asset's present key."""
@@ -273,7 +273,7 @@ def _next_condition(parcel: Parcel, there: ObjectInfo | None) -> Condition:
     ours = passport is not None and passport.id == parcel.asset.id and passport.generation <= parcel.asset.generation
     if ours or parcel.asset.overwrite:
         return Unchanged(there.etag)
-    raise ConflictError(
+    raise ForeignObjectError(
         f"another object is at the key {parcel.key}",
         key=parcel.key,
         hint="look at it; `tierd retry --overwrite` replaces it, renaming the local file avoids it",

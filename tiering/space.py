@@ -11,8 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from index.catalog import Catalog
-    from tiering import tree
-    from tiering.tree import Tree
+    from tiering.tree import DiskSpace, Tree
 
 
 class Space:
@@ -39,7 +38,7 @@ class Space:
         used = disk.total - disk.free
         return Usage(used + self._reserved, used + disk.available)
 
-    def file_system(self) -> tree.Space:
+    def file_system(self) -> DiskSpace:
         """Return the root's file system as it is now."""
         return self._tree.space()
 

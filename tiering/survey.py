@@ -43,7 +43,7 @@ def _look(tree: Tree, path: RelPath, found: Survey) -> None:
     except MissingError:
         pass
     except NotRegularError as error:
-        if _is_directory(tree, path):
+        if tree.is_directory(path):
             _look_into(tree, path, found)
         else:
             found.oddities.append(Oddity(path, error.reason))
@@ -59,10 +59,3 @@ def _look_into(tree: Tree, path: RelPath, found: Survey) -> None:
         return
     found.sightings.update((sighting.path, sighting) for sighting in batch.sightings)
     found.oddities.extend(batch.oddities)
-
-
-def _is_directory(tree: Tree, path: str) -> bool:
-    try:
-        return tree.is_directory(path)
-    except FileError:
-        return False

@@ -75,7 +75,7 @@ class NotMovableError(FileError):
     """It can be read, but not be taken away: it has other names, or lies on another file system than the root."""
 
 
-class NoSpaceError(FileError):
+class DiskFullError(FileError):
     """The disk or the quota is full."""
 
 
@@ -93,8 +93,8 @@ _KINDS: Final[dict[int, type[FileError]]] = {
     errno.EAGAIN: BusyError,
     errno.ETXTBSY: BusyError,
     errno.EXDEV: NotMovableError,
-    errno.ENOSPC: NoSpaceError,
-    errno.EDQUOT: NoSpaceError,
+    errno.ENOSPC: DiskFullError,
+    errno.EDQUOT: DiskFullError,
     errno.EEXIST: ExistsError,
 }
 
@@ -110,7 +110,7 @@ def translated(path: str) -> Iterator[None]:
 
 
 @dataclass(frozen=True, slots=True)
-class Space:
+class DiskSpace:
     """A file system in bytes; `available` is what is left of `free` for those who are not root."""
 
     total: int
@@ -163,12 +163,12 @@ class Tree:
             os.rename(fresh, name, src_dir_fd=directory, dst_dir_fd=directory)
             sync_directory(directory)
 
-    def space(self) -> Space:
+    def space(self) -> DiskSpace:
         """Return how full the root's file system is."""
         with translated(""):
             found = os.statvfs(self.root)
         unit = found.f_frsize
-        return Space(found.f_blocks * unit, found.f_bfree * unit, found.f_bavail * unit)
+        return DiskSpace(found.f_blocks * unit, found.f_bfree * unit, found.f_bavail * unit)
 
     @contextmanager
     def beneath(self, path: str, *, make: bool = False) -> Iterator[tuple[int, bytes]]:
@@ -224,9 +224,12 @@ class Tree:
             return hashlib.file_digest(file, "sha256").hexdigest()
 
     def is_directory(self, path: str) -> bool:
-        """Return whether a directory, and no link to one, is there."""
-        with self.beneath(path) as (directory, name), translated(path):
-            return stat.S_ISDIR(os.stat(name, dir_fd=directory, follow_symlinks=False).st_mode)
+        """Return whether a directory, and no link to one, is known to be there."""
+        try:
+            with self.beneath(path) as (directory, name), translated(path):
+                return stat.S_ISDIR(os.stat(name, dir_fd=directory, follow_symlinks=False).st_mode)
+        except FileError:
+            return False
 
     def names(self, directory: str) -> list[str]:
         """Return the names in a directory of ours."""
