@@ -274,6 +274,17 @@ async def test_a_purge_is_tried_again(place: Place, monkeypatch: pytest.MonkeyPa
         assert not (await core.find(A)).purge
 
 
+async def test_a_purge_ends_only_when_nothing_is_left(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """More tombstones than fit into a page, as after a day without the store, go without another removal."""
+    monkeypatch.setattr("tiering.registry.PAGE", 2)
+    async with place.core() as core:
+        for name in "abc":
+            await core.hot(RelPath(name), CONTENT)
+            await core.registry.remove(RelPath(name))
+        await purge(core)
+        assert await core.catalog.to_purge(limit=10) == []
+
+
 async def test_a_removal_wakes_the_purge(place: Place) -> None:
     """The remote copy goes at once, not at the next start."""
     async with place.core() as core:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from index.asset import printable
 from index.changes import Change
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
     from tiering.tree import Tree
 
 log = logging.getLogger(__name__)
+
+PAGE: Final = 1000
+RETRY_SECONDS: Final = 30.0
 
 
 class Registry:
@@ -123,20 +127,19 @@ class Registry:
         while True:
             self._to_purge.clear()
             retry = await self._purge_all()
-            try:
+            with suppress(TimeoutError):
                 async with asyncio.timeout(retry):
                     await self._to_purge.wait()
-            except TimeoutError:
-                pass
 
     async def _purge_all(self) -> float | None:
         """Return when to try again, in seconds; None where nothing is left to do."""
-        for asset in await self._catalog.to_purge(limit=1000):
-            try:
-                await self._purge(asset)
-            except StoreError as error:
-                log.warning("remote copy not removed yet: %s (%s)", printable(asset.path), error)
-                return 30.0
+        while tombstones := await self._catalog.to_purge(limit=PAGE):
+            for asset in tombstones:
+                try:
+                    await self._purge(asset)
+                except StoreError as error:
+                    log.warning("remote copy not removed yet: %s (%s)", printable(asset.path), error)
+                    return RETRY_SECONDS
         return None
 
     async def _purge(self, asset: Asset) -> None:
