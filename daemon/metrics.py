@@ -26,6 +26,7 @@ from prometheus_client.registry import Collector
 
 from daemon.throughput import Throughput
 from index.lifecycle import State
+from tiering.stores.observed import OPERATIONS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -39,10 +40,7 @@ _REQUESTS: Final = ("hit", "miss", "error")
 _UPLOADS: Final = ("sent", "adopted", "copied", "changed", "deferred", "refused", _OTHER)
 _PROMOTIONS: Final = ("restored", "deferred", "damaged", "overtaken", "no-space", _OTHER)
 _DEMOTIONS: Final = ("watermark", "age", "request", "space", _OTHER)
-_OPERATIONS: Final = (
-    "put", "head", "get", "delete", "list", "copy", "create_upload", "put_part", "list_parts", "complete", "abort",
-    "list_uploads", _OTHER,
-)  # fmt: skip
+_OPERATIONS: Final = (*OPERATIONS, _OTHER)
 _ANSWERS: Final = (
     "ok", "not-found", "precondition", "unavailable", "throttled", "credentials", "refused", "corrupt", _OTHER,
 )  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from index.lifecycle import UNPROTECTED, State
@@ -45,7 +46,7 @@ class Drain:
         totals = self._catalog.totals
         return DrainProgress(
             unprotected=sum(totals.assets[state] for state in UNPROTECTED),
-            unprotected_bytes=sum(totals.bytes[state] for state in UNPROTECTED),
+            unprotected_bytes=totals.unprotected_bytes,
             stuck=totals.assets[State.STUCK],
         )
 
@@ -57,12 +58,10 @@ class Drain:
     async def _wait_news(self, deadline: float | None) -> None:
         now = asyncio.get_running_loop().time()
         until = now + HEARTBEAT if deadline is None else min(deadline, now + HEARTBEAT)
-        try:
+        with suppress(TimeoutError):
             async with asyncio.timeout_at(until):
                 while self._is_moving():
                     await self._catalog.wait_change(await self._catalog.newest_event())
-        except TimeoutError:
-            pass
 
     async def _report(self) -> DrainReport:
         left = self._left()

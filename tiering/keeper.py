@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -89,11 +90,9 @@ class Keeper:
         while True:
             self._wake.clear()
             await self.tend()
-            try:
+            with suppress(TimeoutError):
                 async with asyncio.timeout(self.interval):
                     await self._wake.wait()
-            except TimeoutError:
-                pass
 
     def reason_to_wait(self) -> str | None:
         """Return why nothing leaves the disk at present; None where something may."""

@@ -17,7 +17,7 @@ from index.asset import RelPath, is_asset_path, path_from_bytes, path_to_bytes
 COMPONENT_BYTES: Final = 255
 KEY_BYTES: Final = 1024
 RESERVED: Final = ".tierd/"
-"""What tierd keeps for itself lies here and is never an asset."""
+"""What tierd keeps for itself in the store begins so, and is never an asset."""
 
 _CUT: Final = re.compile(r"~[0-9a-f]{16}\Z")
 _UNSAFE: Final = re.compile(r"[\x00-\x1f\x7f-\x9f%\\\u2028\u2029\ud800-\udfff\ufffe\uffff]")

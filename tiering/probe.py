@@ -12,6 +12,7 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from tiering.keys import RESERVED
 from tiering.store import (
     Absent,
     Attributes,
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-PLACE: Final = ".tierd/probe-"
+PLACE: Final = f"{RESERVED}probe-"
 _SIZE: Final = 64 * 1024
 _ATTRIBUTES: Final = Attributes("application/x-tierd-probe", {"tierd-probe": "1"})
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from index.asset import Failure, printable
@@ -31,12 +32,14 @@ log = logging.getLogger(__name__)
 BUSY_FIRST: Final = 0.05
 BUSY_MOST: Final = 5.0
 UNREADABLE_MOST: Final = 60.0
+IDLE_SECONDS: Final = 60.0
+"""How long nothing is looked for where nothing is due and nobody says that there is work."""
 BUG: Final = "bug"
 """The code of a failure that nobody foresaw."""
 
 
 class Uploader:
-    """Runs `concurrency` workers over the assets that are due."""
+    """Uploads the assets that are due, as many at once as the pacer allows."""
 
     def __init__(
         self,
@@ -97,12 +100,10 @@ class Uploader:
 
     async def _wait_work(self, now: float) -> None:
         due = [at for at in (self._pacer.resume_at, await self._catalog.next_due() or 0.0) if at > now]
-        delay = min([at - now for at in due], default=60.0)
-        try:
+        delay = min([at - now for at in due], default=IDLE_SECONDS)
+        with suppress(TimeoutError):
             async with asyncio.timeout(max(delay, 0.001)):
                 await self._catalog.work.wait()
-        except TimeoutError:
-            pass
 
     async def _work(self, asset: Asset) -> None:
         try:
@@ -203,13 +204,13 @@ def _tries(asset: Asset, code: str) -> int:
 
 
 def _failure(asset: Asset, code: str, error: Exception, *, retry_at: float | None) -> Failure:
-    hint = getattr(error, "hint", "")
-    return Failure(code, f"{error}; {hint}" if hint else str(error), _tries(asset, code), retry_at)
+    message = error.advice if isinstance(error, StoreError) else str(error)
+    return Failure(code, message, _tries(asset, code), retry_at)
 
 
 def _success(asset: Asset, sent: Sent) -> tuple[Change, Change]:
     """Both events are committed as one: nothing is gained by showing that the bytes were sent a moment earlier."""
-    about = Change.about(asset, Event.SENT, sha256=sent.proof.sha256, content_type=sent.content_type)
+    acknowledged = Change.about(asset, Event.SENT, sha256=sent.proof.sha256, content_type=sent.content_type)
     verified = Change(
         id=asset.id,
         state=State.VERIFYING,
@@ -219,4 +220,4 @@ def _success(asset: Asset, sent: Sent) -> tuple[Change, Change]:
         sha256=sent.proof.sha256,
         content_type=sent.content_type,
     )
-    return about, verified
+    return acknowledged, verified

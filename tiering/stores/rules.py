@@ -6,6 +6,7 @@ import hashlib
 import re
 from typing import TYPE_CHECKING, Final
 
+from tiering.keys import KEY_BYTES, RESERVED
 from tiering.store import Absent, CorruptError, PreconditionError, RefusedError, Unchanged
 
 if TYPE_CHECKING:
@@ -13,13 +14,9 @@ if TYPE_CHECKING:
 
     from tiering.store import Condition, ObjectInfo, Part
 
-OWN: Final = ".tierd/"
-"""What tierd keeps for itself: listed only when it is asked for, never an asset."""
-
 PAGE: Final = 1000
 """Objects in one page of a listing."""
 
-MAX_KEY_BYTES: Final = 1024
 PART_NUMBERS: Final = range(1, 10_001)
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 
@@ -30,8 +27,8 @@ def check_key(key: str) -> None:
         size = len(key.encode())
     except UnicodeEncodeError:
         raise RefusedError(f"{key!a} cannot be an object's key: it is not UTF-8", key=key) from None
-    if not 1 <= size <= MAX_KEY_BYTES:
-        raise RefusedError(f"{key!a} cannot be an object's key: it has {size} bytes, not 1 to 1024", key=key)
+    if not 1 <= size <= KEY_BYTES:
+        raise RefusedError(f"{key!a} cannot be an object's key: it has {size} bytes, not 1 to {KEY_BYTES}", key=key)
     if _CONTROL.search(key):
         raise RefusedError(f"{key!a} cannot be an object's key: it has a control character", key=key)
     if not {"", ".", ".."}.isdisjoint(key.split("/")):
@@ -61,8 +58,8 @@ def body_length(info: ObjectInfo, start: int, length: int | None) -> int:
 
 
 def is_listed(key: str, prefix: str) -> bool:
-    """Whether a listing of `prefix` has this key."""
-    return key.startswith(prefix) and (prefix.startswith(OWN) or not key.startswith(OWN))
+    """Whether a listing of `prefix` has this key: what is reserved is listed only when it is asked for."""
+    return key.startswith(prefix) and (prefix.startswith(RESERVED) or not key.startswith(RESERVED))
 
 
 def multipart_etag(parts: Sequence[Part]) -> str:
