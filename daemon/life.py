@@ -21,7 +21,7 @@ from daemon.reloading import Reloading
 from daemon.sockets import SocketError
 from daemon.stopping import Stopping
 from index.errors import CorruptIndexError
-from tiering.lease import ignore_sigio
+from tiering.file_lease import ignore_sigio
 from tiering.recovery import recover
 from tiering.tree import PRIVATE, Tree
 

@@ -13,7 +13,7 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar
 
-from index import intake, ledger, queries, records, totals, uploads
+from index import admission, ledger, queries, records, totals, uploads
 from index.asset import Asset, AssetId, RelPath, path_to_bytes
 from index.changes import Change
 from index.commits import Commits
@@ -212,7 +212,7 @@ class Catalog:
     async def observe(self, batch: Observations) -> None:
         """Take in what a scan found. What is stale is left out: the next scan sees it again."""
         now = self._clock()
-        await self._commits.share(lambda raw: intake.observe(raw, batch, now=now))
+        await self._commits.share(lambda raw: admission.observe(raw, batch, now=now))
 
     async def adopt_cold(self, found: Sequence[FoundObject]) -> int:
         """Take in the objects that the index does not know, and return how many those were.
@@ -220,7 +220,7 @@ class Catalog:
         A new file at such a path gets the identity of its object back, and stays new until its content was compared.
         """
         now = self._clock()
-        return await self._commits.share(lambda raw: intake.adopt(raw, found, now=now))
+        return await self._commits.share(lambda raw: admission.adopt(raw, found, now=now))
 
     async def touch(self, accesses: Mapping[AssetId, tuple[float, int]]) -> None:
         """Note the last access to each asset, and how many there were."""

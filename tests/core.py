@@ -22,10 +22,10 @@ from tiering.accesses import Accesses
 from tiering.answers import HotContent
 from tiering.demoter import Demoter
 from tiering.discovery import Discovery
+from tiering.file_lease import ignore_sigio
 from tiering.inspector import Inspector
 from tiering.keeper import Keeper
 from tiering.keys import MirrorLayout
-from tiering.lease import ignore_sigio
 from tiering.leases import Leases
 from tiering.multipart import Multipart
 from tiering.observer import SilentObserver

@@ -17,7 +17,7 @@ from index.changes import Change
 from index.lifecycle import Event, State
 from tiering import demoter as module
 from tiering import lease
-from tiering.lease import Quiet
+from tiering.file_lease import Quiet
 from tiering.store import Attributes, CredentialsError, RefusedError, UnavailableError
 from tiering.stores.faulty import Fail, Hold
 

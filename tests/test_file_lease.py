@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tiering.lease import Quiet, ignore_sigio, is_awaited, only_opener, writer_done
+from tiering.file_lease import Quiet, ignore_sigio, is_awaited, only_opener, writer_done
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -101,7 +101,7 @@ def test_an_opener_waits_and_is_seen_waiting(fd: int, file: Path) -> None:
 
 HOLDER = """
 import os, signal, sys
-from tiering.lease import Quiet, ignore_sigio, is_awaited, only_opener
+from tiering.file_lease import Quiet, ignore_sigio, is_awaited, only_opener
 signal.signal(signal.SIGIO, signal.SIG_DFL)  # what is ignored stays so across exec
 if sys.argv[2] == "ignore":
     ignore_sigio()

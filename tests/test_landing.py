@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from trees import HOSTILE_NAMES, content_of, make_tree, open_descriptors, plant
 
+from tiering.file_lease import Quiet, ignore_sigio, writer_done
 from tiering.landing import ContentError, Landing
-from tiering.lease import Quiet, ignore_sigio, writer_done
 from tiering.tree import DiskFullError, ExistsError, NotRegularError, Tree
 
 if TYPE_CHECKING:

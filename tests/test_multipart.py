@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from uploads import OPAQUE, PART, a_bench
 
 from index.uploads import UploadedPart
-from tiering.lease import ignore_sigio
+from tiering.file_lease import ignore_sigio
 from tiering.multipart import PARTS_MOST, fitting_part_size
 from tiering.store import Attributes, UnavailableError
 from tiering.stores.faulty import Fail, Hold

@@ -26,8 +26,8 @@ from index.listing import Query
 from tiering import intake as intake_module
 from tiering import reconciler as reconciler_module
 from tiering.census import Census, take_census
+from tiering.file_lease import Quiet, ignore_sigio
 from tiering.glance import Glance, Kind
-from tiering.lease import Quiet, ignore_sigio
 from tiering.observer import SilentObserver
 from tiering.reconcile import Findings
 from tiering.reconciler import Reconciler, Rhythm
@@ -591,7 +591,7 @@ import asyncio, sys, time
 from pathlib import Path
 from index.catalog import Catalog
 from index.lifecycle import State
-from tiering.lease import ignore_sigio
+from tiering.file_lease import ignore_sigio
 from tiering.reconcile import Findings
 from tiering.observer import SilentObserver
 from tiering.reconciler import Reconciler, Rhythm

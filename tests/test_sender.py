@@ -11,7 +11,7 @@ import pytest
 from uploads import ABLE, OPAQUE, PART, a_bench, again, md5, moved, sha256
 
 from index.asset import AssetId, ProofMethod, RelPath
-from tiering.lease import ignore_sigio
+from tiering.file_lease import ignore_sigio
 from tiering.metadata import Passport
 from tiering.sender import ForeignObjectError
 from tiering.source import AlteredError, NotYetError

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from trees import asset_at, make_tree, open_descriptors, plant
 
 from tiering import source as source_module
-from tiering.lease import Quiet, ignore_sigio
+from tiering.file_lease import Quiet, ignore_sigio
 from tiering.source import AlteredError, Digests, NotYetError, Source
 from tiering.tree import MissingError, NotRegularError
 

@@ -15,7 +15,7 @@ from trees import HOSTILE_NAMES, asset_at, content_of, make_tree, open_descripto
 
 from index.asset import AssetId
 from tiering import trash
-from tiering.lease import Quiet, ignore_sigio, is_awaited, only_opener
+from tiering.file_lease import Quiet, ignore_sigio, is_awaited, only_opener
 from tiering.trash import Safety, discard, listing, move_to_trash, put_back, recheck, trashed_sha256
 from tiering.tree import BusyError, ChangedError, ExistsError, MissingError, NotMovableError, Tree
 

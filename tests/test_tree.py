@@ -13,7 +13,7 @@ import pytest
 from trees import HOSTILE_NAMES, IGNORED, make_tree, open_descriptors, plant
 
 from tiering import tree as tree_module
-from tiering.lease import Quiet, ignore_sigio, is_awaited, only_opener
+from tiering.file_lease import Quiet, ignore_sigio, is_awaited, only_opener
 from tiering.tree import (
     BadNameError,
     BusyError,

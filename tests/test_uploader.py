@@ -17,7 +17,7 @@ from uploads import ABLE, OPAQUE, a_bench
 from index.asset import Failure, Fingerprint, RelPath, Sighting
 from index.changes import Change
 from index.lifecycle import Event, State, advance
-from tiering.lease import ignore_sigio
+from tiering.file_lease import ignore_sigio
 from tiering.observer import SilentObserver
 from tiering.pacing import Pacer
 from tiering.recovery import recover

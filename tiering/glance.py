@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from tiering.lease import Quiet, writer_done
+from tiering.file_lease import Quiet, writer_done
 from tiering.tree import BusyError, FileError, MissingError, NotRegularError
 
 if TYPE_CHECKING:

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Final, Unpack
 
 from index.changes import Change, Observations
 from index.lifecycle import IN_FLIGHT, Event
+from tiering.file_lease import Quiet
 from tiering.glance import Kind, glance, is_gone
-from tiering.lease import Quiet
 from tiering.tree import FileError
 
 if TYPE_CHECKING:

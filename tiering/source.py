@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final, Self
 
 from index.asset import RACY_NS
 from tiering import mime
-from tiering.lease import Quiet, writer_done
+from tiering.file_lease import Quiet, writer_done
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -14,7 +14,7 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 from index.asset import AssetId
-from tiering.lease import Quiet, is_awaited, only_opener
+from tiering.file_lease import Quiet, is_awaited, only_opener
 from tiering.tree import TRASH, BusyError, ChangedError, ExistsError, NotMovableError, sync_directory, translated
 
 if TYPE_CHECKING:
