@@ -108,11 +108,13 @@ class Daemon(Service):
         )
 
     def drop(self, files: Mapping[str, bytes]) -> None:
-        """Write files into the root."""
+        """Write files into the root, each whole before it has its name: else an empty one may be a generation too."""
+        fresh = self.root / ".fresh"
         for path, content in files.items():
             target = self.root / path
             target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(content)
+            fresh.write_bytes(content)
+            fresh.rename(target)
 
     def assets(self) -> dict[str, dict[str, Any]]:
         """Return every asset by its exact path."""

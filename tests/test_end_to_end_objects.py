@@ -33,7 +33,7 @@ def test_an_overwritten_file_is_a_new_generation(bucket: Bucket, launch: Launch,
     assert daemon.read("a.bin") == new, "hot bytes are those on disk, whatever the index knows"
     second = daemon.wait_state("a.bin", "replicated", generation=2)
     assert (second["id"], second["generation"], second["key"]) == (first["id"], 2, first["key"])
-    assert bucket.get("a.bin") == new
+    assert sha256(bucket.get("a.bin")) == sha256(new)
     assert bucket.head("a.bin")["Metadata"]["tierd-generation"] == "2"
     daemon.client.demote("a.bin")
     assert daemon.read("a.bin") == new

@@ -84,6 +84,7 @@ class Reconciler:
         self._is_releasing = False
         # Files that hints found missing count with those of the next scan: a slow loss of everything is one, too.
         self._dropped_since_scan = 0
+        self._dropping = asyncio.Lock()
 
     def __repr__(self) -> str:
         return f"<Reconciler {self._ended} scans, brake {'on' if self.brake.engaged else 'off'}, {self._revisits!r}>"
@@ -204,13 +205,17 @@ class Reconciler:
 
     async def _drop_few(self, missing: Sequence[Known]) -> None:
         """Believe a hint that files are gone, unless they are so many that a full scan must judge."""
-        if not missing or self.brake.engaged:
+        if not missing:
             return
-        gone = await self._intake.gone(missing)
-        if self._dropped_since_scan + len(gone) > allowance(self._believed_hot() + self._dropped_since_scan):
-            self._wanted.set()
-            return
-        self._dropped_since_scan += await self._intake.drop(gone)
+        # One at a time: two who judge at once would each see the room that is left, and both take it.
+        async with self._dropping:
+            if self.brake.engaged:
+                return
+            gone = await self._intake.gone(missing)
+            if self._dropped_since_scan + len(gone) > allowance(self._believed_hot() + self._dropped_since_scan):
+                self._wanted.set()
+                return
+            self._dropped_since_scan += await self._intake.drop(gone)
 
     def _believed_hot(self) -> int:
         assets = self._catalog.totals.assets
