@@ -36,7 +36,7 @@ async def list_assets(service: Service, call: Call) -> StreamResponse:
     """Answer one page."""
     asked = call.query(bodies.AssetsQuery)
     try:
-        assets, cursor = await service.tiers.catalog.list(as_query(asked), limit=asked.limit, cursor=asked.cursor)
+        assets, cursor = await service.catalog.list(as_query(asked), limit=asked.limit, cursor=asked.cursor)
     except ValueError as error:
         raise ApiError(400, "bad-cursor", str(error), hint="begin again without a cursor") from None
     return json_response({"assets": [asset_view(asset, service.store_url) for asset in assets], "cursor": cursor})
@@ -50,7 +50,7 @@ async def get_asset(service: Service, call: Call) -> StreamResponse:
 async def put_asset(service: Service, call: Call) -> StreamResponse:
     """Take a file in, with what an application knows about it."""
     path, told = call.path, await call.body(bodies.Registration)
-    asset = await service.tiers.register(path, type=told.type, fields=told.fields, tags=told.tags)
+    asset = await service.registry.register(path, type=told.type, fields=told.fields, tags=told.tags)
     return json_response(asset_view(asset, service.store_url))
 
 
@@ -58,7 +58,7 @@ async def patch_asset(service: Service, call: Call) -> StreamResponse:
     """Change what is known about an asset."""
     path, told = call.path, await call.body(bodies.Amendment)
     asset = await service.tiers.find(path)
-    asset = await service.tiers.describe(
+    asset = await service.registry.describe(
         path,
         type=told.type if "type" in told.model_fields_set else asset.type,
         fields=_merged(asset.fields, told, "fields"),
@@ -78,12 +78,12 @@ def _merged(present: Mapping[str, str], told: bodies.Amendment, name: str) -> di
 
 async def delete_asset(service: Service, call: Call) -> StreamResponse:
     """Remove an asset from both tiers."""
-    return json_response(asset_view(await service.tiers.remove(call.path), service.store_url))
+    return json_response(asset_view(await service.registry.remove(call.path), service.store_url))
 
 
 async def explain_asset(service: Service, call: Call) -> StreamResponse:
     """Answer what happens next, and why."""
-    return json_response(explanation_view(await service.tiers.explain(call.path)))
+    return json_response(explanation_view(await service.inspector.explain(call.path)))
 
 
 _ASSET: Final = "/v1/assets/{path}"

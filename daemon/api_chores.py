@@ -29,23 +29,23 @@ Step = VerifyProgress | VerifyReport | DrainProgress | DrainReport
 async def verify(service: Service, call: Call) -> StreamResponse:
     """Compare store, disk and index."""
     asked = await call.body(bodies.Verification)
-    return await _tell(call.request, service.tiers.verify(deep=asked.deep))
+    return await _tell(call.request, service.verifier.verify(deep=asked.deep))
 
 
 async def drain(service: Service, call: Call) -> StreamResponse:
     """Upload everything now."""
     asked = await call.body(bodies.Drain)
-    return await _tell(call.request, service.tiers.drain(wait=asked.wait, timeout=asked.timeout))
+    return await _tell(call.request, service.drain.drain(wait=asked.wait, timeout=asked.timeout))
 
 
 async def resume(service: Service, call: Call) -> StreamResponse:
     """Release the brake."""
     asked = await call.body(bodies.Resumption)
-    brake = service.tiers.status().brake
+    brake = service.inspector.status().brake
     if not asked.confirm:
         message = f"{brake.missing} files are missing, and resuming takes them for removed"
         raise ApiError(409, "conflict", message, hint='look first, then confirm with {"confirm": true}')
-    await service.tiers.resume()
+    service.reconciler.release()
     return json_response({"released": brake.engaged, "reason": brake.reason})
 
 

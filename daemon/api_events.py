@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from aiohttp.web import StreamResponse
 
     from daemon.route import Call, Service
-    from daemon.tiers import Catalog
+    from index.catalog import Catalog
 
 BATCH: Final = 500
 BEAT_SECONDS: Final = 15.0
@@ -23,7 +23,7 @@ BEAT_SECONDS: Final = 15.0
 async def follow_events(service: Service, call: Call) -> StreamResponse:
     """Send what happened after the cursor, then what happens, with an empty line where nothing does."""
     asked = call.query(bodies.EventsQuery)
-    catalog = service.tiers.catalog
+    catalog = service.catalog
     after = asked.after
     await _check_cursor(catalog, after)
     lines = await Lines.begin(call.request)
@@ -40,7 +40,7 @@ async def follow_events(service: Service, call: Call) -> StreamResponse:
 
 
 async def _await_more(service: Service, lines: Lines, after: int) -> None:
-    happened = await service.followers.wait(service.tiers.catalog.wait_change(after), seconds=BEAT_SECONDS)
+    happened = await service.followers.wait(service.catalog.wait_change(after), seconds=BEAT_SECONDS)
     if not happened:
         await lines.beat()
 

@@ -30,7 +30,7 @@ async def open_asset(service: Service, call: Call) -> StreamResponse:
 async def renew_lease(service: Service, call: Call) -> StreamResponse:
     """Make a lease last anew."""
     try:
-        return json_response(lease_view(service.tiers.leases.renew(call.tail)))
+        return json_response(lease_view(service.leases.renew(call.tail)))
     except KeyError:
         raise _ended() from None
 
@@ -38,7 +38,7 @@ async def renew_lease(service: Service, call: Call) -> StreamResponse:
 async def release_lease(service: Service, call: Call) -> StreamResponse:
     """End a lease."""
     try:
-        service.tiers.leases.release(call.tail)
+        service.leases.release(call.tail)
     except KeyError:
         raise _ended() from None
     return empty_response(204)

@@ -25,7 +25,7 @@ PROMETHEUS_TEXT: Final = "text/plain; version=0.0.4; charset=utf-8"
 
 async def get_health(service: Service, call: Call) -> StreamResponse:  # noqa: ARG001 - handlers are all alike
     """Answer whether hot bytes can be served, and what else needs attention."""
-    status = service.tiers.status()
+    status = service.inspector.status()
     reasons = [*status.faults, *_concerns(status)]
     word = "failing" if status.faults else "degraded" if reasons else "ok"
     health = {"status": word, "reasons": reasons, "root": printable(str(service.root)), "version": service.version}
@@ -47,7 +47,7 @@ def _concerns(status: Status) -> Iterator[str]:
 
 async def get_status(service: Service, call: Call) -> StreamResponse:  # noqa: ARG001 - handlers are all alike
     """Answer everything at a glance."""
-    return json_response(status_view(service.tiers.status(), service.rates()))
+    return json_response(status_view(service.inspector.status(), service.rates()))
 
 
 async def get_metrics(service: Service, call: Call) -> StreamResponse:  # noqa: ARG001 - handlers are all alike

@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     from aiohttp.web import StreamResponse
 
     from daemon.route import Call, Handler, Service
-    from daemon.tiers import Tiers
     from tiering.answers import Result
+    from tiering.orders import Orders
 
 
 class Order(Protocol):
-    """One of the commands of `Tiers`."""
+    """One of the orders for many assets."""
 
     def __call__(self, selection: Selection, *, dry_run: bool, wait: bool) -> Awaitable[Sequence[Result]]:
         """Carry it out."""
@@ -36,10 +36,10 @@ def selection_of(command: bodies.Command) -> Selection:
     return Selection(paths=tuple(command.paths or ()))
 
 
-def _handler(order_of: Callable[[Tiers], Order]) -> Handler:
+def _handler(order_of: Callable[[Orders], Order]) -> Handler:
     async def command(service: Service, call: Call) -> StreamResponse:
         asked = await call.body(bodies.Command)
-        results = await order_of(service.tiers)(selection_of(asked), dry_run=asked.dry_run, wait=asked.wait)
+        results = await order_of(service.orders)(selection_of(asked), dry_run=asked.dry_run, wait=asked.wait)
         return _answer(results, dry_run=asked.dry_run)
 
     return command
@@ -48,7 +48,7 @@ def _handler(order_of: Callable[[Tiers], Order]) -> Handler:
 async def retry(service: Service, call: Call) -> StreamResponse:
     """Try again what waits for a person."""
     asked = await call.body(bodies.Retry)
-    results = await service.tiers.retry(
+    results = await service.orders.retry(
         selection_of(asked), dry_run=asked.dry_run, wait=asked.wait, overwrite=asked.overwrite
     )
     return _answer(results, dry_run=asked.dry_run)
@@ -71,9 +71,9 @@ def _route(name: str, handler: Handler, summary: str, body: type[bodies.Command]
 
 
 ROUTES: Final = (
-    _route("promote", _handler(lambda tiers: tiers.promote), "Bring assets back to the disk"),
-    _route("demote", _handler(lambda tiers: tiers.demote), "Remove local copies of replicated assets"),
-    _route("pin", _handler(lambda tiers: tiers.pin), "Keep assets hot"),
-    _route("unpin", _handler(lambda tiers: tiers.unpin), "Keep assets hot no longer"),
+    _route("promote", _handler(lambda orders: orders.promote), "Bring assets back to the disk"),
+    _route("demote", _handler(lambda orders: orders.demote), "Remove local copies of replicated assets"),
+    _route("pin", _handler(lambda orders: orders.pin), "Keep assets hot"),
+    _route("unpin", _handler(lambda orders: orders.unpin), "Keep assets hot no longer"),
     _route("retry", retry, "Try again what is stuck or damaged", bodies.Retry),
 )

@@ -8,7 +8,6 @@ from functools import cached_property
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Final
 
-from daemon.desk import Desk
 from daemon.followers import Followers
 from daemon.metrics import Metrics
 from daemon.opening import shares_file_system
@@ -338,9 +337,10 @@ class Parts:
         )
 
     @cached_property
-    def desk(self) -> Desk:
-        """The one door for the API."""
-        return Desk(
+    def server(self) -> Server:
+        """The sockets."""
+        api = self.settings.api
+        service = Service(
             catalog=self.catalog,
             leases=self.leases,
             tiers=self.tiers,
@@ -348,16 +348,8 @@ class Parts:
             registry=self.registry,
             inspector=self.inspector,
             verifier=Verifier(self.catalog, self.tree, self.store),
-            drains=Drain(self.catalog, scan=self.reconciler.reconcile_now, clock=time.time),
+            drain=Drain(self.catalog, scan=self.reconciler.reconcile_now, clock=time.time),
             reconciler=self.reconciler,
-        )
-
-    @cached_property
-    def server(self) -> Server:
-        """The sockets."""
-        api = self.settings.api
-        service = Service(
-            tiers=self.desk,
             observer=self.metrics,
             access=Access.named(read=api.read, write=api.write, admin=api.admin),
             followers=Followers(),

@@ -24,10 +24,19 @@ if TYPE_CHECKING:
     from aiohttp.web import BaseRequest
 
     from daemon.followers import Followers
+    from daemon.metrics import Rates
     from daemon.peers import Access
-    from daemon.tiers import Rates, Tiers
     from index.asset import RelPath
+    from index.catalog import Catalog
+    from tiering.drain import Drain
+    from tiering.inspector import Inspector
+    from tiering.leases import Leases
     from tiering.observer import Observer
+    from tiering.orders import Orders
+    from tiering.reconciler import Reconciler
+    from tiering.registry import Registry
+    from tiering.tiers import Tiers
+    from tiering.verifier import Verifier
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -37,9 +46,21 @@ JSON_LINES: Final = "application/x-ndjson"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Service:
-    """What handlers may use. `store_url` is where keys are, prefix included; metrics are in text format 0.0.4."""
+    """What handlers may use. `store_url` is where keys are, prefix included; metrics are in text format 0.0.4.
 
+    What the core's parts raise, daemon/problem.py turns into answers. Cancelling a call to one of them is safe at any
+    moment: what was begun is finished or undone, and nothing more is begun.
+    """
+
+    catalog: Catalog
+    leases: Leases
     tiers: Tiers
+    orders: Orders
+    registry: Registry
+    inspector: Inspector
+    verifier: Verifier
+    drain: Drain
+    reconciler: Reconciler
     observer: Observer
     access: Access
     followers: Followers

@@ -12,7 +12,7 @@ from index.lifecycle import State
 from tiering.entity import asset_tag, content_sha256
 
 if TYPE_CHECKING:
-    from daemon.tiers import Rates
+    from daemon.metrics import Rates
     from index.asset import Asset, Proof
     from index.records import Record
     from tiering.answers import Explanation, Opened, Result, Status

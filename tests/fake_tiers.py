@@ -1,6 +1,6 @@
 """Both tiers in memory, for the tests of the API: hot assets are real files, cold ones are bytes."""
 
-# ruff: noqa: D102 - what the methods of a fake do is said by the protocol that it fulfils: daemon/tiers.py
+# ruff: noqa: D102 - what the methods of a fake do is said by the parts that it stands for
 
 from __future__ import annotations
 
@@ -118,7 +118,10 @@ class FakeCatalog:
 
 
 class FakeTiers:
-    """What a test put there. `fail` is raised by whatever is asked next; `calls` are the names of what was asked."""
+    """All parts that the API asks in one, and what a test put there.
+
+    `fail` is raised by whatever is asked next; `calls` are the names of what was asked.
+    """
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -276,8 +279,8 @@ class FakeTiers:
         yield DrainProgress(unprotected=1, unprotected_bytes=10, stuck=0)
         yield DrainReport(done=True, unprotected=0, unprotected_bytes=0, stuck=(RelPath("s\udcff"),))
 
-    async def resume(self) -> None:
-        await self._asked("resume")
+    def release(self) -> None:
+        self.calls.append("release")
         self.now = replace(self.now, brake=BrakeState())
 
 

@@ -195,8 +195,17 @@ async def serve(
     tiers, observer = FakeTiers(root), FakeObserver()
     metrics = Metrics(version="1.2.3")
     metrics.watch(tiers.status)
+    parts: Any = tiers
     service = Service(
-        tiers=tiers,
+        catalog=parts.catalog,
+        leases=parts.leases,
+        tiers=parts,
+        orders=parts,
+        registry=parts,
+        inspector=parts,
+        verifier=parts,
+        drain=parts,
+        reconciler=parts,
         observer=observer,
         access=access or Access(own_uid=os.geteuid()),
         followers=Followers(),

@@ -439,7 +439,7 @@ async def test_resuming_wants_to_be_confirmed(served: Served) -> None:
     assert (answer.status, answer.code, served.tiers.calls) == (409, "conflict", ["status"])
     answer = await served.ask("POST", "/v1/resume", body={"confirm": True})
     assert as_promised(models.Released, answer) == {"released": True, "reason": "12 files vanished"}
-    assert "resume" in served.tiers.calls
+    assert "release" in served.tiers.calls
 
 
 async def test_a_client_that_leaves_frees_what_waits_for_it(served: Served) -> None:
