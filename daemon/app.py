@@ -16,6 +16,7 @@ from daemon.route import Service
 from daemon.server import Server
 from daemon.stopping import DRAIN_SECONDS
 from tiering.accesses import Accesses
+from tiering.clearance import Clearance
 from tiering.demoter import Demoter
 from tiering.discovery import Discovery
 from tiering.drain import Drain
@@ -108,19 +109,6 @@ class Parts:
         await self.discovery.run()
         await self.prober.run()
 
-    def may_demote(self) -> str | None:
-        """Say why nothing may leave the disk now, or None."""
-        if self.reconciler.brake.engaged:
-            return f"the brake is engaged: {self.reconciler.brake.reason}"
-        if not self.reconciler.scanned.is_set():
-            return "the first scan is not done"
-        able = self.prober.capabilities
-        if able is None or not able.read_back_equal:
-            return "the store has not shown that it gives back what it was given"
-        if time.time() < self.leases.settled_at:
-            return f"somebody may hold a lease from before the start, for {LEASE_SECONDS:.0f} s after it"
-        return None
-
     def adjust(self, settings: Settings) -> None:
         """Let what can change while everything runs follow new settings."""
         self.space.size_limit = settings.cache.size_limit
@@ -134,27 +122,32 @@ class Parts:
 
     @cached_property
     def leases(self) -> Leases:
-        """Who holds what."""
+        """The leases that applications hold."""
         return Leases(clock=time.time, quiet=0.0 if self._brand_new else LEASE_SECONDS)
 
     @cached_property
     def policy(self) -> TierPolicy:
-        """In which order assets leave."""
+        """The order in which assets leave the disk."""
         return POLICIES[self.settings.tiering.policy]
 
     @cached_property
     def planner(self) -> Planner:
-        """Which may leave."""
+        """Which assets may leave the disk, and which stay."""
         return Planner(residence(self.settings), self.policy, is_leased=self.leases.is_held)
 
     @cached_property
+    def clearance(self) -> Clearance:
+        """Whether anything may leave the disk at present."""
+        return Clearance(self.reconciler, self.prober, self.leases, clock=time.time)
+
+    @cached_property
     def space(self) -> Space:
-        """How much disk there is."""
+        """The room that assets have on the disk."""
         return Space(self.catalog, self.tree, size_limit=self.settings.cache.size_limit)
 
     @cached_property
     def keeper(self) -> Keeper:
-        """Who looks after the disk."""
+        """What keeps the disk below its watermarks."""
         return Keeper(
             self.catalog,
             self.demoter,
@@ -162,7 +155,7 @@ class Parts:
             space=self.space,
             watermarks=watermarks(self.settings),
             policy=self.policy,
-            may_demote=self.may_demote,
+            reason_to_wait=self.clearance.reason_to_wait,
             interval=self.settings.tiering.interval.total_seconds(),
             clock=time.time,
         )
@@ -176,27 +169,27 @@ class Parts:
 
     @cached_property
     def pacer(self) -> Pacer:
-        """How much at once."""
+        """How many requests the store takes at once."""
         return Pacer(self.settings.upload.concurrency, clock=time.time)
 
     @cached_property
     def bandwidth(self) -> Bandwidth:
-        """How fast."""
+        """The rate at which bytes may go to the store."""
         return Bandwidth(self.settings.upload.bandwidth, clock=time.monotonic)
 
     @cached_property
     def budget(self) -> ByteBudget:
-        """How many bytes in memory."""
+        """The memory for contents on their way to the store."""
         return ByteBudget(BUDGET_BYTES)
 
     @cached_property
     def prober(self) -> Prober:
-        """What the store can be trusted with."""
-        return Prober(self.store, name=self._root_id, pacer=self.pacer, clock=time.time, ready=self.catalog.work.set)
+        """What finds out what the store can be trusted with."""
+        return Prober(self.store, name=self._root_id, pacer=self.pacer, ready=self.catalog.work.set)
 
     @cached_property
     def sender(self) -> Sender:
-        """How bytes get into the store."""
+        """What brings one content to the store, and proves it."""
         upload = self.settings.upload
         return Sender(
             self.store,
@@ -210,12 +203,12 @@ class Parts:
 
     @cached_property
     def uploader(self) -> Uploader:
-        """Who uploads."""
+        """What uploads new assets."""
         return Uploader(
             self.catalog,
             self.tree,
             self.sender,
-            probe=self.prober,
+            prober=self.prober,
             pacer=self.pacer,
             observer=self.metrics,
             clock=time.time,
@@ -224,7 +217,7 @@ class Parts:
 
     @cached_property
     def demoter(self) -> Demoter:
-        """Who removes local copies."""
+        """What removes local copies."""
         return Demoter(
             self.catalog,
             self.tree,
@@ -236,7 +229,7 @@ class Parts:
 
     @cached_property
     def promoter(self) -> Promoter:
-        """Who brings them back."""
+        """What brings them back."""
         return Promoter(
             self.catalog,
             self.tree,
@@ -253,7 +246,7 @@ class Parts:
 
     @cached_property
     def reconciler(self) -> Reconciler:
-        """Who looks at the disk."""
+        """What keeps the index true to the disk."""
         return Reconciler(
             self.catalog,
             self.tree,
@@ -265,31 +258,31 @@ class Parts:
 
     @cached_property
     def discovery(self) -> Discovery:
-        """Who learns what the store has."""
+        """What learns which assets the store has."""
         return Discovery(self.catalog, self.store, pacer=self.pacer, clock=time.time)
 
     @cached_property
     def sweeper(self) -> Sweeper:
-        """Who aborts what nobody finishes."""
+        """What clears away uploads, events and tombstones that nobody needs."""
         return Sweeper(self.catalog, self.store, clock=time.time)
 
     @cached_property
     def accesses(self) -> Accesses:
-        """Who was asked for."""
+        """The last accesses, for the policy."""
         return Accesses(self.catalog, clock=time.time)
 
     # What answers.
 
     @cached_property
     def metrics(self) -> Metrics:
-        """Who counts."""
+        """The figures for Prometheus."""
         metrics = Metrics(version=version("tierd"))
         metrics.watch(lambda: self.inspector.status())  # noqa: PLW0108 - it does not exist yet
         return metrics
 
     @cached_property
     def tiers(self) -> Tiers:
-        """One asset at a time."""
+        """What applications ask for, one asset at a time."""
         return Tiers(
             self.catalog,
             self.tree,
@@ -303,26 +296,26 @@ class Parts:
 
     @cached_property
     def orders(self) -> Orders:
-        """Many at once."""
+        """What people order for many assets at once."""
         return Orders(
             self.catalog,
             self.promoter,
             self.demoter,
             self.planner,
             find=self.tiers.find,
-            may_demote=self.may_demote,
+            reason_to_wait=self.clearance.reason_to_wait,
             group=self.group,
             clock=time.time,
         )
 
     @cached_property
     def registry(self) -> Registry:
-        """What people say about assets."""
+        """What changes and ends assets on the word of people."""
         return Registry(self.catalog, self.tree, self.store, find=self.tiers.find, recall=self.demoter.recall)
 
     @cached_property
     def inspector(self) -> Inspector:
-        """Everything at a glance."""
+        """The status of everything, and why an asset is where it is."""
         return Inspector(
             self.catalog,
             find=self.tiers.find,
@@ -330,7 +323,7 @@ class Parts:
             keeper=self.keeper,
             uploader=self.uploader,
             promoter=self.promoter,
-            probe=self.prober,
+            prober=self.prober,
             pacer=self.pacer,
             reconciler=self.reconciler,
             clock=time.time,
@@ -338,7 +331,7 @@ class Parts:
 
     @cached_property
     def server(self) -> Server:
-        """The sockets."""
+        """The API on its sockets."""
         api = self.settings.api
         service = Service(
             catalog=self.catalog,

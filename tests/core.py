@@ -114,7 +114,7 @@ class Core:
         self.pacer = Pacer(4, clock=clock)
         self.leases = Leases(clock=clock, quiet=0.0)
         self.accesses = Accesses(catalog, clock=clock)
-        self.prober = Prober(store, name="core", pacer=self.pacer, clock=clock, ready=lambda: None)
+        self.prober = Prober(store, name="core", pacer=self.pacer, ready=lambda: None)
         self.prober.capabilities, self.prober.reason = ABLE, ""
         self.discovery = Discovery(catalog, store, pacer=self.pacer, clock=clock)
         self.discovery.done.set()
@@ -132,7 +132,7 @@ class Core:
             clock=clock,
         )
         self.uploader = Uploader(
-            catalog, tree, sender, probe=self.prober, pacer=self.pacer, observer=observer, clock=clock, settle=0.0
+            catalog, tree, sender, prober=self.prober, pacer=self.pacer, observer=observer, clock=clock, settle=0.0
         )
         self.demoter = Demoter(
             catalog, tree, store, is_leased=self.leases.is_held, observer=observer, grace=rules.grace
@@ -148,7 +148,7 @@ class Core:
             space=self.space,
             watermarks=Watermarks(0.8, 0.5) if rules.size_limit is not None else None,
             policy=policy,
-            may_demote=lambda: self.obstacle,
+            reason_to_wait=lambda: self.obstacle,
             interval=60.0,
             clock=clock,
         )
@@ -179,7 +179,7 @@ class Core:
             self.demoter,
             self.planner,
             find=self.tiers.find,
-            may_demote=lambda: self.obstacle,
+            reason_to_wait=lambda: self.obstacle,
             group=group,
             clock=clock,
         )
@@ -191,7 +191,7 @@ class Core:
             keeper=self.keeper,
             uploader=self.uploader,
             promoter=self.promoter,
-            probe=self.prober,
+            prober=self.prober,
             pacer=self.pacer,
             reconciler=self.reconciler,
             clock=clock,

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import pytest
 from uploads import ABLE
 
-from tiering import prober as module
 from tiering.pacing import Pacer
 from tiering.prober import Prober
 from tiering.store import CredentialsError, RefusedError, UnavailableError
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
 @pytest.fixture(autouse=True)
 def _no_time_passes(monkeypatch: pytest.MonkeyPatch) -> None:
     sleep = asyncio.sleep
-    monkeypatch.setattr(module.asyncio, "sleep", lambda _seconds: sleep(0))
+    monkeypatch.setattr(asyncio, "sleep", lambda _seconds: sleep(0))
 
 
 async def probed(*script: Fault) -> tuple[Prober, Pacer, list[str]]:
@@ -37,7 +36,7 @@ async def probed(*script: Fault) -> tuple[Prober, Pacer, list[str]]:
     pacer = Telling(4, clock=lambda: 0.0)
     ready = asyncio.Event()
     store = FaultyStore(MemoryStore("memory://x"), *script)
-    prober = Prober(store, name="test", pacer=pacer, clock=lambda: 0.0, ready=ready.set)
+    prober = Prober(store, name="test", pacer=pacer, ready=ready.set)
     assert (prober.capabilities, prober.reason, prober.url) == (
         None,
         "not known yet: what it has is learnt first, then what it can do",

@@ -224,7 +224,7 @@ async def at_work(directory: Path) -> AsyncIterator[Work]:
             bench.catalog,
             bench.tree,
             bench.sender,
-            probe=probe,  # type: ignore[arg-type]
+            prober=probe,  # type: ignore[arg-type]
             pacer=pacer,
             observer=log,
             clock=time.time,

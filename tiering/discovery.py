@@ -54,7 +54,7 @@ class Discovery:
             except StoreError as error:
                 self._pacer.failed(error.advice)
                 log.warning("the store cannot be listed yet: %s", error)
-                await asyncio.sleep(max(0.1, self._pacer.resume_at - self._clock()))
+                await self._pacer.wait_pause()
             else:
                 await self._catalog.remember(DONE, self._store.url)
                 self.done.set()

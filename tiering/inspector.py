@@ -37,7 +37,7 @@ class Inspector:
         keeper: Keeper,
         uploader: Uploader,
         promoter: Promoter,
-        probe: Prober,
+        prober: Prober,
         pacer: Pacer,
         reconciler: Reconciler,
         clock: Callable[[], float],
@@ -48,7 +48,7 @@ class Inspector:
         self._keeper = keeper
         self._uploader = uploader
         self._promoter = promoter
-        self._probe = probe
+        self._prober = prober
         self._pacer = pacer
         self._reconciler = reconciler
         self._clock = clock
@@ -88,11 +88,11 @@ class Inspector:
         )
 
     def _store(self) -> ColdTier:
-        able = self._probe.capabilities
+        able = self._prober.capabilities
         return ColdTier(
-            url=self._probe.url,
+            url=self._prober.url,
             reachable=able is not None and self._pacer.is_reachable,
-            reason=self._pacer.reason or self._probe.reason,
+            reason=self._pacer.reason or self._prober.reason,
             capabilities={} if able is None else asdict(able),
         )
 

@@ -62,18 +62,18 @@ class Keeper:
         space: Space,
         watermarks: Watermarks | None,
         policy: TierPolicy,
-        may_demote: Callable[[], str | None],
+        reason_to_wait: Callable[[], str | None],
         interval: float,
         clock: Callable[[], float],
     ) -> None:
-        """`watermarks` is None where nothing may be concluded from the disk; `may_demote` says why not now, or None."""
+        """`watermarks` is None where the disk tells nothing; `reason_to_wait` says why nothing may leave it now."""
         self._catalog = catalog
         self._demoter = demoter
         self._planner = planner
         self._space = space
         self.watermarks = watermarks
         self._policy = policy
-        self._may_demote = may_demote
+        self.reason_to_wait = reason_to_wait
         self.interval = interval
         self._clock = clock
         self._bout = asyncio.Lock()
@@ -93,10 +93,6 @@ class Keeper:
             with suppress(TimeoutError):
                 async with asyncio.timeout(self.interval):
                     await self._wake.wait()
-
-    def reason_to_wait(self) -> str | None:
-        """Return why nothing leaves the disk at present; None where something may."""
-        return self._may_demote()
 
     def pressure(self) -> str:
         """Return how full the disk is against its marks, in words."""
@@ -135,7 +131,7 @@ class Keeper:
     async def tend(self) -> int:
         """Demote what the watermarks and the age rule say; return the bytes that became free."""
         async with self._bout:
-            if self._may_demote() is not None:
+            if self.reason_to_wait() is not None:
                 return 0
             excess = self.watermarks.excess(self._space.usage()) if self.watermarks is not None else 0
             return await self._carry_out(excess, "watermark")
@@ -143,7 +139,7 @@ class Keeper:
     async def make_room(self, size: int) -> None:
         """Free what a promotion of `size` bytes needs, as far as that can be done now."""
         async with self._bout:
-            if self._space.is_free(size) or self._may_demote() is not None:
+            if self._space.is_free(size) or self.reason_to_wait() is not None:
                 return
             usage = self._space.usage()
             needed = max(usage.used + size - usage.capacity, size)

@@ -43,17 +43,17 @@ class Orders:
         planner: Planner,
         *,
         find: Callable[[RelPath], Awaitable[Asset]],
-        may_demote: Callable[[], str | None],
+        reason_to_wait: Callable[[], str | None],
         group: asyncio.TaskGroup,
         clock: Callable[[], float],
     ) -> None:
-        """`may_demote` says why nothing may leave the disk now, or None; work that nobody waits for is `group`'s."""
+        """`reason_to_wait` says why nothing may leave the disk now; work that nobody waits for is `group`'s."""
         self._catalog = catalog
         self._promoter = promoter
         self._demoter = demoter
         self._planner = planner
         self._find = find
-        self._may_demote = may_demote
+        self._reason_to_wait = reason_to_wait
         self._group = group
         self._clock = clock
 
@@ -158,7 +158,7 @@ class Orders:
     def _judge_demotion(self, asset: Asset) -> Outcome | None:
         if asset.state not in HOT:
             return Outcome(asset, "unchanged", f"it is {asset.state}")
-        reason = self._may_demote() or self._planner.reason_to_stay(asset, now=self._clock(), by_hand=True)
+        reason = self._reason_to_wait() or self._planner.reason_to_stay(asset, now=self._clock(), by_hand=True)
         return Outcome(asset, "refused", reason) if reason is not None else None
 
     async def _promote(self, asset: Asset) -> Outcome:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 RETRY_FIRST: Final = 1.0
 RETRY_MOST: Final = 300.0
+PAUSE_LEAST: Final = 0.1
 PAUSE_MOST: Final = 60.0
 
 
@@ -73,6 +74,10 @@ class Pacer:
         if now >= self.resume_at:
             self._failures += 1
             self.resume_at = now + backoff(self._failures, most=PAUSE_MOST)
+
+    async def wait_pause(self) -> None:
+        """Wait until something may be begun again."""
+        await asyncio.sleep(max(PAUSE_LEAST, self.resume_at - self._clock()))
 
 
 class ByteBudget:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from typing import TYPE_CHECKING
 
@@ -22,14 +21,11 @@ log = logging.getLogger(__name__)
 class Prober:
     """Holds what the store can do, once it is known."""
 
-    def __init__(
-        self, store: Store, *, name: str, pacer: Pacer, clock: Callable[[], float], ready: Callable[[], None]
-    ) -> None:
+    def __init__(self, store: Store, *, name: str, pacer: Pacer, ready: Callable[[], None]) -> None:
         """`name` tells our probes from those of other hosts; `ready` is told when the answer is there."""
         self._store = store
         self._name = name
         self._pacer = pacer
-        self._clock = clock
         self._ready = ready
         self.capabilities: Capabilities | None = None
         self.reason = "not known yet: what it has is learnt first, then what it can do"
@@ -48,7 +44,7 @@ class Prober:
                 self.reason = error.advice
                 self._pacer.failed(self.reason)
                 log.warning("the store cannot be used yet: %s", self.reason)
-                await asyncio.sleep(max(0.1, self._pacer.resume_at - self._clock()))
+                await self._pacer.wait_pause()
         self._pacer.succeeded()
         self.reason = ""
         log.info("store probed: %s %s", self.url, self.capabilities)

@@ -47,7 +47,7 @@ class Uploader:
         tree: Tree,
         sender: Sender,
         *,
-        probe: Prober,
+        prober: Prober,
         pacer: Pacer,
         observer: Observer,
         clock: Callable[[], float],
@@ -56,7 +56,7 @@ class Uploader:
         self._catalog = catalog
         self._tree = tree
         self._sender = sender
-        self._probe = probe
+        self._prober = prober
         self._pacer = pacer
         self._observer = observer
         self._clock = clock
@@ -91,7 +91,7 @@ class Uploader:
         """Return what is due, or wait for a reason to look again."""
         self._catalog.work.clear()
         now = self._clock()
-        if now >= self._pacer.resume_at and self._probe.capabilities is not None:
+        if now >= self._pacer.resume_at and self._prober.capabilities is not None:
             claimed = await self._catalog.claim(room, now=now)
             if claimed:
                 return claimed
@@ -133,7 +133,7 @@ class Uploader:
         return await self._commit(change)
 
     async def _send(self, asset: Asset) -> Sent:
-        able = self._probe.capabilities
+        able = self._prober.capabilities
         if able is None:
             raise UnavailableError("the store has not yet shown what it can be trusted with")
         with Source(self._tree, asset, settle=self._settle) as source:
