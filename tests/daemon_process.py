@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -107,13 +108,16 @@ class Daemon(Service):
             check=False,
         )
 
-    def drop(self, files: Mapping[str, bytes]) -> None:
-        """Write files into the root, each whole before it has its name: else an empty one may be a generation too."""
+    def drop(self, files: Mapping[str, bytes], *, mode: int = 0o644, mtime_ns: int | None = None) -> None:
+        """Write files into the root, each whole before it has its name: else an unfinished one is a generation too."""
         fresh = self.root / ".fresh"
         for path, content in files.items():
             target = self.root / path
             target.parent.mkdir(parents=True, exist_ok=True)
             fresh.write_bytes(content)
+            fresh.chmod(mode)
+            if mtime_ns is not None:
+                os.utime(fresh, ns=(1, mtime_ns))
             fresh.rename(target)
 
     def assets(self) -> dict[str, dict[str, Any]]:

@@ -84,10 +84,7 @@ def test_demoted_by_hand_and_back(bucket: Bucket, launch: Launch) -> None:
     """What is demoted is gone from the disk; open, content and the command line bring back bytes, mtime and mode."""
     daemon = launch(bucket)
     files = {f"{way}.bin": random.Random(way).randbytes(9 * MIB) for way in ("open", "content", "range", "command")}
-    daemon.drop(files)
-    for path in files:
-        (daemon.root / path).chmod(0o640)
-        os.utime(daemon.root / path, ns=(1, 1_234_567_890_123_456_789))
+    daemon.drop(files, mode=0o640, mtime_ns=1_234_567_890_123_456_789)
     daemon.wait_replicated(len(files))
     # After the upload: a new mode is no new content, and yet is what must come back.
     (daemon.root / "open.bin").chmod(0o600)
