@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from functools import cached_property
 from importlib.metadata import version
@@ -10,11 +9,11 @@ from typing import TYPE_CHECKING, Final
 
 from daemon.followers import Followers
 from daemon.metrics import Metrics
-from daemon.opening import shares_file_system
 from daemon.peers import Access
 from daemon.route import Service
 from daemon.server import Server
 from daemon.stopping import DRAIN_SECONDS
+from daemon.thresholds import residence, watermarks
 from tiering.accesses import Accesses
 from tiering.clearance import Clearance
 from tiering.demoter import Demoter
@@ -23,11 +22,12 @@ from tiering.drain import Drain
 from tiering.inspector import Inspector
 from tiering.keeper import Keeper
 from tiering.keys import KEY_BYTES, MirrorLayout
+from tiering.learning import learn_store
 from tiering.leases import LEASE_SECONDS, Leases
 from tiering.multipart import Multipart
 from tiering.orders import Orders
 from tiering.pacing import Bandwidth, ByteBudget, Pacer
-from tiering.planner import Planner, Residence
+from tiering.planner import Planner
 from tiering.policies.age import AgePolicy
 from tiering.policies.lru import LruPolicy
 from tiering.prober import Prober
@@ -41,7 +41,6 @@ from tiering.sweeper import Sweeper
 from tiering.tiers import Tiers
 from tiering.uploader import Uploader
 from tiering.verifier import Verifier
-from tiering.watermarks import Watermarks
 
 if TYPE_CHECKING:
     import asyncio
@@ -52,8 +51,6 @@ if TYPE_CHECKING:
     from tiering.policy import TierPolicy
     from tiering.store import Store
     from tiering.tree import Tree
-
-log = logging.getLogger(__name__)
 
 BUDGET_BYTES: Final = 32 << 20
 """Bytes of content in memory on their way to the store."""
@@ -89,7 +86,7 @@ class Parts:
     def work(self) -> dict[str, Coroutine[object, object, None]]:
         """Return what goes on for as long as the daemon lives, by name."""
         return {
-            "learning": self.learn_store(),
+            "learning": learn_store(self.discovery, self.prober, scanned=self.reconciler.scanned),
             "reconciler": self.reconciler.run(),
             "keeper": self.keeper.run(),
             "registry": self.registry.run(),
@@ -97,17 +94,6 @@ class Parts:
             "accesses": self.accesses.run(),
             "inspector": self.inspector.run(),
         }
-
-    async def learn_store(self) -> None:
-        """Learn what the store has, then what it can do. Nothing is uploaded before: files come back to their ids.
-
-        An index that begins anew must see a file before it hears of its object, and hear of that before it uploads:
-        else what is at rest in both tiers would be taken for written anew, or for somebody else's.
-        """
-        if await self.discovery.is_due():
-            await self.reconciler.scanned.wait()
-        await self.discovery.run()
-        await self.prober.run()
 
     def adjust(self, settings: Settings) -> None:
         """Let what can change while everything runs follow new settings."""
@@ -354,22 +340,3 @@ class Parts:
             version=version("tierd"),
         )
         return Server(service, grace_seconds=DRAIN_SECONDS / 2)
-
-
-def residence(settings: Settings) -> Residence:
-    """Return for how long assets stay."""
-    tiering = settings.tiering
-    return Residence(
-        cold_after=tiering.cold_after.total_seconds(),
-        cool_down=tiering.cool_down.total_seconds(),
-        min_residence=tiering.min_residence.total_seconds(),
-    )
-
-
-def watermarks(settings: Settings) -> Watermarks | None:
-    """Return the marks; None where the disk cannot tell: what is demoted would only move about on it."""
-    cache = settings.cache
-    if cache.size_limit is None and shares_file_system(settings):
-        log.warning("watermarks are off: the store lies on the cache root's own file system; set [cache] size_limit")
-        return None
-    return Watermarks(cache.high_watermark, cache.low_watermark)

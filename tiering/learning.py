@@ -1,0 +1,23 @@
+"""The order in which a start gets to know the store: what it has, and only then what it can do.
+
+Nothing is uploaded before both are known. So an index that begins anew sees a file, then hears of its object, and only
+then uploads: else what is at rest in both tiers would be taken for written anew, or for somebody else's.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from tiering.discovery import Discovery
+    from tiering.prober import Prober
+
+
+async def learn_store(discovery: Discovery, prober: Prober, *, scanned: asyncio.Event) -> None:
+    """Learn what the store has, if this index does not know, and what it can do. `scanned`: all files were seen."""
+    if await discovery.is_due():
+        await scanned.wait()
+    await discovery.run()
+    await prober.run()
