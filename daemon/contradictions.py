@@ -6,14 +6,15 @@ followed: two names of one directory are one directory.
 
 from __future__ import annotations
 
-import grp
 import os
 import pwd
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from daemon.accounts import group_id, user_id
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from daemon.settings import Settings
@@ -110,11 +111,11 @@ def _socket(settings: Settings) -> Iterator[Contradiction]:
 
 def _peers(settings: Settings) -> Iterator[Contradiction]:
     api = settings.api
-    if api.group is not None and not _is_group(api.group):
+    if api.group is not None and not _is_known(group_id, api.group):
         yield Contradiction(("api.group",), f"there is no group '{api.group}'", "name a group of this host")
     for right in ("read", "write", "admin"):
         for name in getattr(api, right) or ():
-            if not (_is_group(name[1:]) if name.startswith("@") else _is_user(name)):
+            if not (_is_known(group_id, name[1:]) if name.startswith("@") else _is_known(user_id, name)):
                 yield Contradiction(
                     (f"api.{right}",), f"there is no '{name}' on this host", "name users, and groups as '@group'"
                 )
@@ -135,21 +136,11 @@ def _is_within(path: Path, directory: Path) -> bool:
     return os.path.commonpath((real, above)) == above
 
 
-def _is_group(name: str) -> bool:
-    """Whether the host knows the group; a number needs no entry, containers often have none."""
+def _is_known(look_up: Callable[[str], int], name: str) -> bool:
     try:
-        grp.getgrnam(name)
-    except KeyError:
-        return name.isdecimal()
-    return True
-
-
-def _is_user(name: str) -> bool:
-    """Whether the host knows the user; a number needs no entry."""
-    try:
-        pwd.getpwnam(name)
-    except KeyError:
-        return name.isdecimal()
+        look_up(name)
+    except LookupError:
+        return False
     return True
 
 

@@ -5,14 +5,14 @@ The kernel tells: credentials and groups are those of the moment of connect(2), 
 
 from __future__ import annotations
 
-import grp
 import os
-import pwd
 import socket
 import struct
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import TYPE_CHECKING, Final
+
+from daemon.accounts import group_id, user_id
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -77,30 +77,12 @@ class Principals:
         """Look names up: users, and groups with `@` before them; numbers too. Raise LookupError for an unknown one."""
         names = list(names)
         return cls(
-            frozenset(_uid(name) for name in names if not name.startswith("@")),
-            frozenset(_gid(name[1:]) for name in names if name.startswith("@")),
+            frozenset(user_id(name) for name in names if not name.startswith("@")),
+            frozenset(group_id(name[1:]) for name in names if name.startswith("@")),
         )
 
     def __contains__(self, peer: Peer) -> bool:
         return peer.uid in self.uids or not self.gids.isdisjoint(peer.groups)
-
-
-def _uid(name: str) -> int:
-    if name.isascii() and name.isdecimal():
-        return int(name)
-    try:
-        return pwd.getpwnam(name).pw_uid
-    except KeyError:
-        raise LookupError(f"there is no user {name!r}; a group is written '@{name}'") from None
-
-
-def _gid(name: str) -> int:
-    if name.isascii() and name.isdecimal():
-        return int(name)
-    try:
-        return grp.getgrnam(name).gr_gid
-    except KeyError:
-        raise LookupError(f"there is no group {name!r}") from None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import grp
 import os
 import socket
 import stat
 from typing import TYPE_CHECKING, Final
+
+from daemon.accounts import group_id
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,10 +20,10 @@ class SocketError(Exception):
 
 
 def bind_unix(path: Path, *, mode: int, group: str | None) -> socket.socket:
-    """Return a unix socket bound to `path`; `listen_unix` follows. Raise SocketError.
+    """Return a unix socket that listens on `path`. Raise SocketError.
 
-    A socket file that nobody answers on is replaced; anything else that is in the way stays. Until the owner, group
-    and mode are right nobody can connect: it is created 0600 and does not listen yet.
+    A socket file that nobody answers on is replaced; anything else that is in the way stays. Until its group and mode
+    are right nobody can connect: it is made 0600, and listens last.
     """
     _clear(path)
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
@@ -44,9 +45,9 @@ def bind_unix(path: Path, *, mode: int, group: str | None) -> socket.socket:
 
 def _gid(group: str) -> int:
     try:
-        return grp.getgrnam(group).gr_gid
-    except KeyError:
-        raise SocketError(f"there is no group {group!r} ([api] group)") from None
+        return group_id(group)
+    except LookupError as error:
+        raise SocketError(f"{error} ([api] group)") from None
 
 
 def _clear(path: Path) -> None:

@@ -278,6 +278,8 @@ def test_the_group_is_the_configured_one(tmp_path: Path) -> None:
         assert (tmp_path / "s").lstat().st_gid == os.getegid()
     with pytest.raises(SocketError, match="no group 'no-such-group'"):
         bind_unix(tmp_path / "t", mode=0o660, group="no-such-group")
+    with bind_unix(tmp_path / "n", mode=0o660, group=str(os.getegid())):
+        assert (tmp_path / "n").stat().st_gid == os.getegid(), "a number needs no entry, as the configuration says"
 
 
 def test_a_stale_socket_is_replaced(tmp_path: Path) -> None:
