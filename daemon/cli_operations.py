@@ -121,7 +121,8 @@ def drain(
     given = options(context)
     client = given.client()
     if given.dry_run:
-        _say(given, client.status()["queue"], _unprotected(client.status()["queue"]))
+        queue = client.status()["queue"]
+        _say(given, queue, _unprotected(queue))
         return Code.DONE
     report: Report = {}
     with render.progress("drain") as show:

@@ -116,7 +116,7 @@ def attempt(act: Callable[[], dict[str, Any]], path: str, outcome: str) -> dict[
 
 
 def outcome_of(path: str, outcome: str, *, reason: str = "", state: str | None = None, size: int = 0) -> dict[str, Any]:
-    """Return a result as the daemon's own look."""
+    """Return a result in the shape of the daemon's own."""
     return {"path": printable(path), "outcome": outcome, "reason": reason, "state": state, "size": size}
 
 

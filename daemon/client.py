@@ -32,6 +32,7 @@ Json = dict[str, Any]
 PAGE: Final = 1000
 RENEWALS_PER_LEASE: Final = 3
 NEVER: Final = 600
+"""Above every HTTP status: no answer counts as an error."""
 LEAST_PAUSE_SECONDS: Final = 0.5
 RENEWAL_SECONDS: Final = 10.0
 ACT_SECONDS: Final = 86_400.0

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from aiohttp import web
 from aiohttp.http_exceptions import LineTooLong
@@ -198,6 +198,6 @@ class Listener(web.Server):
         return Connection(self, self._crowd, self._limits)
 
     async def _answer(self, request: BaseRequest) -> StreamResponse:
-        connection: Any = request.protocol  # Ours: __call__ made it.
+        connection = cast("Connection", request.protocol)  # Ours: __call__ made it.
         self._crowd.began(connection)
         return await self._api.answer(request, connection.peer)

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 class Limits:
     """Sizes in bytes, times in seconds.
 
-    `line` leaves room for the longest path, 4096 bytes at three characters a byte. `head` is both how long an idle
-    connection is kept and how long a request's head may take. `stall` is how long a reader may take nothing.
+    `line` leaves room for the longest path, 4096 bytes at three characters a byte. `head_seconds` is both how long an
+    idle connection is kept and how long a request's head may take, `stall_seconds` how long a reader may take nothing.
     """
 
     line: int = 16 * 1024

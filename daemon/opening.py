@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 ROOT: Final = "root"
 STORE: Final = "store"
-
+"""The names under which an index remembers its root's id and its store's URL."""
 
 _ELSEWHERE: Final = (State.COLD, State.PROMOTING, State.DAMAGED, State.DEMOTING)
 """The states of assets that may not be on disk."""

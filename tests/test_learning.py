@@ -28,7 +28,7 @@ class Part:
 
 
 @pytest.mark.parametrize("is_new", [True, False])
-async def test_files_then_objects_then_what_the_store_can_do(is_new: bool) -> None:
+async def test_files_then_objects_then_what_the_store_can_do(*, is_new: bool) -> None:
     """A new index waits for the first scan; one that knows the store need not."""
     told: list[str] = []
     scanned = asyncio.Event()
