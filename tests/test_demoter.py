@@ -16,7 +16,7 @@ from trees import plant
 from index.changes import Change
 from index.lifecycle import Event, State
 from tiering import demoter as module
-from tiering import lease
+from tiering import file_lease
 from tiering.file_lease import Quiet
 from tiering.store import Attributes, CredentialsError, RefusedError, UnavailableError
 from tiering.stores.faulty import Fail, Hold
@@ -325,7 +325,7 @@ def fail_to_unlink() -> None:
 @pytest.fixture
 def no_lease(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have the kernel say nothing about who has a file open."""
-    monkeypatch.setattr(lease, "_ask", lambda _fd, _kind: Quiet.UNKNOWN)
+    monkeypatch.setattr(file_lease, "_ask", lambda _fd, _kind: Quiet.UNKNOWN)
 
 
 @pytest.mark.usefixtures("no_lease")
