@@ -96,7 +96,7 @@ async def _live(settings: Settings, reload: Callable[[], Settings]) -> None:
         root_id, brand_new = await mark_root(catalog, tree)
         recovered = await recover(catalog, tree, clock=time.time)
         if recovered:
-            log.info("recovered assets that the last stop interrupted count=%d", recovered)
+            log.info("recovered assets that the last stop interrupted", extra={"count": recovered})
         stopping = Stopping()
         try:
             async with asyncio.TaskGroup() as group:

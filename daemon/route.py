@@ -108,16 +108,19 @@ class Call:
         if (self.request.content_length or 0) > self.limits.body:
             raise self._too_large()
         await self._continue()
-        raw = bytearray()
         try:
             async with asyncio.timeout(self.limits.body_seconds):
-                while chunk := await self.request.content.readany():
-                    raw += chunk
-                    if len(raw) > self.limits.body:
-                        raise self._too_large()
+                return await self._receive()
         except TimeoutError:
             message = f"the body did not arrive within {self.limits.body_seconds:g} s"
             raise ApiError(408, "too-slow", message) from None
+
+    async def _receive(self) -> bytes:
+        raw = bytearray()
+        while chunk := await self.request.content.readany():
+            raw += chunk
+            if len(raw) > self.limits.body:
+                raise self._too_large()
         return bytes(raw)
 
     async def _continue(self) -> None:

@@ -69,7 +69,7 @@ class Stopping:
             self._loop.call_soon_threadsafe(self._hear, signal.Signals(number).name)
 
     def _hear(self, name: str) -> None:
-        log.info("stopping signal=%s", name)
+        log.info("stopping", extra={"signal": name})
         self.request()
 
     def _end_process(self) -> None:

@@ -66,7 +66,7 @@ class Discovery:
             found = await self._inspect(page)
             taken += await self._catalog.adopt_cold(_newest(found))
         if taken:
-            log.info("discovered assets=%d", taken)
+            log.info("discovered what the store has", extra={"assets": taken})
         return taken
 
     async def _inspect(self, page: Sequence[ObjectInfo]) -> list[FoundObject]:

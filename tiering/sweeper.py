@@ -52,7 +52,7 @@ class Sweeper:
         """Abort what is orphaned; return how many that were. Raise StoreError where the store does not let us."""
         swept = await self._sweep_listed(needed=await self._sweep_known())
         if swept:
-            log.info("aborted multipart uploads that nobody would finish count=%d", swept)
+            log.info("aborted multipart uploads that nobody would finish", extra={"count": swept})
         return swept
 
     async def _sweep_known(self) -> set[str]:

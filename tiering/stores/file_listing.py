@@ -48,21 +48,21 @@ def _walk(directory: Path, above: str, prefix: str, after: str) -> Iterator[tupl
 
 
 def _sorted_names(directory: Path, *, is_root: bool) -> list[str]:
-    """Return the regular files and, with a `/`, the directories that can hold objects."""
-    names = []
+    """Return the names as keys have them: those of regular files and, with a `/`, of directories."""
     try:
         with os.scandir(directory) as entries:
-            for entry in entries:
-                if is_root and entry.name == META:
-                    continue
-                if entry.is_dir(follow_symlinks=False):
-                    names.append(entry.name + "/")
-                elif entry.is_file(follow_symlinks=False) and _is_utf8(entry.name):
-                    names.append(entry.name)
+            names = [_name_of(entry) for entry in entries if not (is_root and entry.name == META)]
     except FileNotFoundError:
         # Its last object was removed after its name was read.
         return []
-    return sorted(names)
+    return sorted(filter(None, names))
+
+
+def _name_of(entry: os.DirEntry[str]) -> str:
+    """Return the name; "" for what can neither be an object nor hold one."""
+    if entry.is_dir(follow_symlinks=False):
+        return f"{entry.name}/"
+    return entry.name if entry.is_file(follow_symlinks=False) and _is_utf8(entry.name) else ""
 
 
 def _is_utf8(name: str) -> bool:

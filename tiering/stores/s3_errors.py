@@ -153,14 +153,10 @@ def error_class(answer: Answer) -> type[StoreError]:
 
 def translate(error: BaseException, *, key: str, source: str) -> StoreError:
     """Return one of ours for an error of theirs. `source` is where the credentials come from."""
-    if isinstance(error, _NO_CREDENTIALS):
-        answer = read_answer(error)
-        kind: type[StoreError] = CredentialsError
-    elif isinstance(error, ParamValidationError) or (isinstance(error, ValueError) and not _is_weather(error)):
+    if isinstance(error, ParamValidationError) or (isinstance(error, ValueError) and not _is_weather(error)):
         return RefusedError(f"{key}: {error}", key=key)
-    else:
-        answer = read_answer(error)
-        kind = error_class(answer)
+    answer = read_answer(error)
+    kind = CredentialsError if isinstance(error, _NO_CREDENTIALS) else error_class(answer)
     hint = _HINTS.get(answer.code, "")
     if kind is CredentialsError and not hint:
         hint = _NO_CREDENTIALS_HINT if isinstance(error, _NO_CREDENTIALS) else _CREDENTIALS_HINT
