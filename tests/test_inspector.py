@@ -67,6 +67,19 @@ async def test_a_glance_tells_everything(place: Place) -> None:
         assert status.faults == ()
 
 
+async def test_a_root_that_is_gone_is_a_fault(place: Place) -> None:
+    """Hot bytes cannot be served then, and the glance itself still can."""
+    async with place.core() as core:
+        assert core.inspector.status().faults == ()
+        core.tree.root.rename(core.tree.root.with_name("away"))
+        status = core.inspector.status()
+        assert (status.disk.total, status.faults) == (
+            0,
+            ("the cache root cannot be reached: No such file or directory",),
+        )
+        core.tree.root.with_name("away").rename(core.tree.root)
+
+
 async def test_figures_are_kept_fresh(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without anybody asking; and nothing unprotected is no age at all."""
     monkeypatch.setattr(module, "SAMPLE_SECONDS", 0.0)

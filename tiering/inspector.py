@@ -7,7 +7,8 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Final
 
 from index.lifecycle import UNPROTECTED, State
-from tiering.answers import BrakeState, ColdTier, Explanation, Queue, Status
+from tiering.answers import BrakeState, ColdTier, Disk, Explanation, Queue, Status
+from tiering.tree import FileError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -68,14 +69,24 @@ class Inspector:
     def status(self) -> Status:
         """Return everything at a glance."""
         totals = self._catalog.totals
+        disk, faults = self._disk()
         return Status(
             assets=totals.assets,
             bytes=totals.bytes,
             queue=self._queue(),
-            disk=self._keeper.disk(),
+            disk=disk,
             store=self._store(),
             brake=self._brake(),
+            faults=faults,
         )
+
+    def _disk(self) -> tuple[Disk, tuple[str, ...]]:
+        """Return the disk, and why hot bytes cannot be served from it, if that is so."""
+        try:
+            return self._keeper.disk(), ()
+        except FileError as error:
+            nothing = Disk(total=0, free=0, used=0, limit=0, high=1.0, low=1.0)
+            return nothing, (f"the cache root cannot be reached: {error.reason}",)
 
     def _queue(self) -> Queue:
         since = self._oldest_unprotected

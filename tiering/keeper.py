@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from tiering.answers import Disk
+from tiering.tree import FileError
 from tiering.workers import for_each
 
 if TYPE_CHECKING:
@@ -89,7 +90,10 @@ class Keeper:
         """Keep the disk below its marks, for ever."""
         while True:
             self._wake.clear()
-            await self.tend()
+            try:
+                await self.tend()
+            except FileError as error:
+                log.warning("the disk cannot be looked at: %s", error)
             with suppress(TimeoutError):
                 async with asyncio.timeout(self.interval):
                     await self._wake.wait()
@@ -156,7 +160,7 @@ class Keeper:
             if bout.is_broken_off or self._is_over(page, bout.left):
                 break
         if bout.freed:
-            log.info("demoted bytes=%d reason=%s", bout.freed, reason)
+            log.info("demoted", extra={"bytes": bout.freed, "reason": reason})
         return bout.freed
 
     async def _work_through(self, page: Sequence[Asset], bout: Bout, reason: str) -> None:
