@@ -218,6 +218,8 @@ class Core(RuleBasedStateMachine):
             shutil.rmtree(self.place)
 
     async def _settle(self, core: Mortal) -> None:
+        # A tombstone keeps its path until the object is gone that was removed with it.
+        await core.registry._purge_all()
         for _ in range(4):
             await core.scan()
             await core.upload_all()
