@@ -93,8 +93,9 @@ def hoist(arguments: Sequence[str]) -> list[str]:
 def _global_options(
     context: typer.Context,
     *,
-    config: Annotated[Path | None, typer.Option(help="The configuration file.", metavar="FILE")] = None,
-    socket: Annotated[Path | None, typer.Option(help="The daemon's socket.", metavar="PATH")] = None,
+    # Whether they may be read is found out by reading: the exit codes of the command line say more than typer would.
+    config: Annotated[Path | None, typer.Option(help="The configuration file.", metavar="FILE", readable=False)] = None,
+    socket: Annotated[Path | None, typer.Option(help="The daemon's socket.", metavar="PATH", readable=False)] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done; change nothing.")] = False,

@@ -40,6 +40,8 @@ def find_contradictions(settings: Settings) -> Iterator[Contradiction]:
     yield from _socket(settings)
     yield from _peers(settings)
     yield from _root(settings.cache.root)
+    yield from _file_to_write("index.path", settings.index.path)
+    yield from _file_to_write("api.socket", settings.api.socket)
 
 
 def _watermarks(settings: Settings) -> Iterator[Contradiction]:
@@ -129,6 +131,17 @@ def _root(root: Path) -> Iterator[Contradiction]:
         yield Contradiction(keys, f"{root} is not a directory", "name the directory that holds the media")
     elif not os.access(root, os.R_OK | os.W_OK | os.X_OK):
         yield Contradiction(keys, f"{root} is not writable", f"let {_user_name()} read and write it")
+
+
+def _file_to_write(key: str, path: Path) -> Iterator[Contradiction]:
+    """A file that the daemon makes, and the directories above it, too, where they are missing."""
+    there = next(above for above in path.parents if above.exists())
+    if path.is_dir():
+        yield Contradiction((key,), f"{path} is a directory", "name a file in it")
+    elif not there.is_dir():
+        yield Contradiction((key,), f"{there} is not a directory", f"{path} is to be made beneath it: choose another")
+    elif not os.access(there, os.W_OK | os.X_OK):
+        yield Contradiction((key,), f"{there} is not writable", f"let {_user_name()} write it, or choose another place")
 
 
 def _is_within(path: Path, directory: Path) -> bool:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 TIERD = str(Path(sys.executable).with_name("tierd"))
+HEED_INTERRUPTS = "import os, signal, sys; signal.signal(2, signal.SIG_DFL); os.execv(sys.argv[1], sys.argv[1:])"
 STATUS: dict[str, Any] = {
     "assets": {"new": 1, "replicated": 2, "cold": 0},
     "bytes": {"new": 5, "replicated": 2048, "cold": 0},
@@ -597,7 +598,9 @@ def test_interrupted(stub: Stub, tmp_path: Path) -> None:
 
     stub.answers["POST /v1/promote"] = hang
     environ = os.environ | {"TIERD_API__SOCKET": str(tmp_path / "s")}
-    process = subprocess.Popen([TIERD, "promote", "a"], stderr=subprocess.PIPE, env=environ, text=True)
+    # A shell has its background jobs ignore Ctrl-C, and so would all their children: these tests may be one.
+    heeding = [sys.executable, "-c", HEED_INTERRUPTS, TIERD, "promote", "a"]
+    process = subprocess.Popen(heeding, stderr=subprocess.PIPE, env=environ, text=True)
     try:
         assert asked.wait(20)
         process.send_signal(2)
@@ -608,3 +611,20 @@ def test_interrupted(stub: Stub, tmp_path: Path) -> None:
         process.wait()
     assert process.returncode == 130
     assert "Traceback" not in said
+
+
+@pytest.mark.parametrize(("option", "code"), [("--config", 78), ("--socket", 77)])
+def test_what_may_not_be_read(
+    tierd: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, option: str, code: int
+) -> None:
+    """A file or socket that is named and closed to us ends as such, and not as if the command were used wrongly."""
+    named = tmp_path / "closed"
+    named.touch()
+
+    def closed(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied", str(named))
+
+    monkeypatch.setattr(os, "access", lambda *_, **__: False)
+    monkeypatch.setattr(Path, "read_text", closed)
+    monkeypatch.setattr("socket.socket.connect", closed)
+    assert tierd(option, str(named), "status") == code

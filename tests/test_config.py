@@ -476,9 +476,25 @@ def test_root_is_a_file(base: Path) -> None:
 
 def test_root_not_writable(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A root that we may not write to is refused before anything starts; access() says no here, root may write all."""
-    monkeypatch.setattr(os, "access", lambda path, mode: mode & os.W_OK == 0)
+    monkeypatch.setattr(os, "access", lambda path, mode: path != base / "media" or mode & os.W_OK == 0)
     (problem,) = refusals(base)
     assert problem.startswith("BASE/tierd.toml: cache.root: BASE/media is not writable; let the user ")
+
+
+@pytest.mark.parametrize("key", ["index.path", "api.socket"])
+def test_what_the_daemon_makes_can_be_made(base: Path, monkeypatch: pytest.MonkeyPatch, key: str) -> None:
+    """A place that is a directory, lies beneath a file, or may not be written to is refused before anything starts."""
+    section, _, name = key.partition(".")
+    (base / "made").mkdir()
+    (base / "file").touch()
+    (problem,) = refusals(base, f'[{section}]\n{name} = "made"')
+    assert problem.startswith(f"BASE/tierd.toml: {key}: BASE/made is a directory; ")
+    (problem,) = refusals(base, f'[{section}]\n{name} = "file/x"')
+    assert problem.startswith(f"BASE/tierd.toml: {key}: BASE/file is not a directory; ")
+    load(base, f'[{section}]\n{name} = "made/later/x"')
+    monkeypatch.setattr(os, "access", lambda path, mode: path != base / "made" or mode & os.W_OK == 0)
+    (problem,) = refusals(base, f'[{section}]\n{name} = "made/later/x"')
+    assert problem.startswith(f"BASE/tierd.toml: {key}: BASE/made is not writable; let the user ")
 
 
 def test_all_problems_at_once(base: Path) -> None:

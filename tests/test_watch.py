@@ -85,6 +85,26 @@ async def test_what_is_ignored_is_not_hinted_at(tree: Tree, batches: AsyncGenera
     assert await until_hint(batches, "d/f") <= {"d/f", "d"}
 
 
+async def test_symbolic_links_hide_nothing(tree: Tree, observer: Overflows) -> None:
+    """A directory that links lead to, too, ignored ones even, is hinted at by its own path; what is outside is not."""
+    directories = [f"d{number}" for number in range(8)]
+    for name in directories:
+        (tree.root / name).mkdir()
+        (tree.root / f"to-{name}").symlink_to(name)
+        (tree.root / f".to-{name}").symlink_to(name)
+    (tree.root / "up").symlink_to("..")
+    async with asyncio.timeout(30), aclosing(hints(tree, observer=observer)) as batches:
+        assert await anext(batches) == ALL
+        tree.root.with_name("outside").touch()
+        wanted = {f"{name}/f" for name in directories}
+        for path in wanted:
+            plant(tree, path)
+        seen: set[str] = set()
+        while not wanted <= seen:
+            seen |= await anext(batches)
+        assert seen <= wanted | set(directories)
+
+
 async def test_a_hint_comes_within_a_tenth_of_a_second(
     tree: Tree, batches: AsyncGenerator[frozenset[RelPath], None]
 ) -> None:

@@ -2,14 +2,18 @@
 
 They are lost when a directory is new, when the queue overflows (for which reading files is enough), and when a name is
 not UTF-8, which ends the watch. Whoever acts on hints must look at everything from time to time all the same.
+
+The watch follows symbolic links, out of the root, too, and names what lies beneath one by any of the ways to it. A hint
+names where it truly is.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from functools import cache, partial
 from typing import TYPE_CHECKING, Final
 
 from watchfiles import watch
@@ -17,7 +21,7 @@ from watchfiles import watch
 from index.asset import RelPath
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator
+    from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator
 
     from watchfiles import Change
 
@@ -61,7 +65,7 @@ async def _watch_once(tree: Tree) -> AsyncIterator[frozenset[RelPath]]:
     """Yield hints until the watch fails. It is set up in its own thread: in a large tree that takes a while."""
     batches = watch(
         tree.root,
-        watch_filter=lambda _, path: not tree.is_ignored(_relative(tree, path)),
+        watch_filter=None,
         debounce=_LONGEST_WAIT_MS,
         step=_STEP_MS,
         rust_timeout=_LONGEST_WAIT_MS,
@@ -75,15 +79,15 @@ async def _watch_once(tree: Tree) -> AsyncIterator[frozenset[RelPath]]:
     try:
         root = await advance(_identity, tree)
         # The first answer, be it that nothing happened, shows that the watch is in place: what was before is unknown.
-        changes = await advance(next, batches, None)
+        hint = await advance(_next_hint, tree, batches)
         yield ALL
-        while changes is not None:
-            if changes:
-                yield _hint(tree, changes)
+        while hint is not None:
+            if hint:
+                yield hint
             # A watch stays with the directory that it began with, and says nothing when a disk is mounted over it.
             if await advance(_identity, tree) != root:
                 raise OSError("there is another directory at the cache root now")
-            changes = await advance(next, batches, None)
+            hint = await advance(_next_hint, tree, batches)
     finally:
         thread.shutdown(wait=False)
 
@@ -93,11 +97,23 @@ def _identity(tree: Tree) -> tuple[int, int]:
     return seen.st_dev, seen.st_ino
 
 
-def _hint(tree: Tree, changes: set[tuple[Change, str]]) -> frozenset[RelPath]:
-    if len(changes) > MOST_PATHS:
-        return ALL
-    return frozenset(RelPath(_relative(tree, path)) for _, path in changes)
+def _next_hint(tree: Tree, batches: Iterator[set[tuple[Change, str]]]) -> frozenset[RelPath] | None:
+    """Return what to look at, perhaps nothing; None once the watch is over."""
+    changes = next(batches, None)
+    if changes is None:
+        return None
+    hint = frozenset(_true_paths(tree, (path for _, path in changes)))
+    return ALL if len(hint) > MOST_PATHS else hint
 
 
-def _relative(tree: Tree, path: str) -> str:
-    return path[len(str(tree.root)) :].lstrip("/")
+def _true_paths(tree: Tree, paths: Iterable[str]) -> Iterator[RelPath]:
+    """Yield what lies beneath the root and is not ignored, by the path that leads there without a symbolic link."""
+    true_directory = cache(os.path.realpath)
+    root = true_directory(str(tree.root))
+    for path in paths:
+        directory, name = os.path.split(path)
+        within = "." if path == str(tree.root) else os.path.relpath(f"{true_directory(directory)}/{name}", root)
+        if within == ".":
+            yield RelPath("")
+        elif within.partition("/")[0] != ".." and not tree.is_ignored(within):
+            yield RelPath(within)
