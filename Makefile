@@ -29,8 +29,9 @@ run: setup ## run the daemon on config.toml, in the foreground
 test: setup ## run the tests
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
-torture: setup ## the core dies at any step, thousands of times (QUICK=1: some hundreds)
-	MODEL_LIVES=$(if $(QUICK),600,20000) $(BIN)/python -m pytest tests/test_model.py --timeout 7200
+torture: setup ## break everything, again and again, for hours (QUICK=1: minutes; SEED=n repeats; JOURNAL=file goes on)
+	TORTURE=$(if $(QUICK),quick,long) TORTURE_SEED=$(or $(SEED),$(if $(QUICK),0,$(shell date +%s))) TORTURE_JOURNAL=$(JOURNAL) \
+	  $(BIN)/python -m pytest tests/torture -n 2 --dist worksteal --timeout 7200
 
 bench: setup ## memory under large transfers, a first look at 100,000 files (ONLY=memory or ONLY=scan)
 	$(BIN)/python -m benchmarks.figures $(ONLY)

@@ -1,3 +1,3 @@
 """Fixtures that many tests share."""
 
-pytest_plugins = ["servers", "buckets", "daemon_process"]
+pytest_plugins = ["servers", "buckets", "daemon_process", "torture_table"]

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import shutil
 import tempfile
 from pathlib import Path
 from typing import Any
 
+from effort import EFFORT, Effort, scaled
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -20,6 +20,7 @@ from index.lifecycle import HOT, IN_FLIGHT, State
 from tiering.metadata import Passport
 from tiering.stores.memory import MemoryStore
 
+PART = "R1 model with crashes"
 PATHS = ("a", "b.bin", "d/c", "d/e/f")
 paths = st.sampled_from(PATHS)
 sizes = st.sampled_from((0, 1, 500, 3000, 3001, 4500))
@@ -237,13 +238,13 @@ async def _nothing(core: Mortal) -> None:
     """Only start and end."""
 
 
-LIVES = int(os.environ.get("MODEL_LIVES", "60"))
+LIVES = scaled(test=60, quick=600, long=20_000)
 
 TestCore = Core.TestCase
 TestCore.settings = settings(
     max_examples=LIVES,
     # Every submission is judged by the same lives; `make torture` without QUICK looks for new ones.
-    derandomize=LIVES <= 600,
+    derandomize=EFFORT is not Effort.LONG,
     stateful_step_count=25,
     deadline=None,
     # Shrinking replays hundreds of lives; the printed steps are short enough as they are.
