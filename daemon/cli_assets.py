@@ -46,7 +46,7 @@ def explain(context: typer.Context, path: Path) -> None:
         (
             ("path", found["path"]),
             ("state", found["state"]),
-            *((f"proof {name}".rstrip(), value) for name, value in proof.items()),
+            *((f"proof {name}".rstrip(), render.cell(name, value)) for name, value in proof.items()),
             ("heat", found["heat"]),
             ("rank", found["rank"]),
             ("next", found["next"]),

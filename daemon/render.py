@@ -15,6 +15,7 @@ from daemon.units import human_size
 
 PLAIN_SECONDS: Final = 10.0
 """How often work that takes long says so where there is no terminal."""
+_MOMENTS: Final = frozenset({"last_access", "at", "mtime"})
 
 
 class Progress(Protocol):
@@ -69,13 +70,26 @@ def note(text: str) -> None:
 def show_results(results: Sequence[dict[str, Any]]) -> None:
     """Print what became of each asset."""
     columns = ("path", "outcome", "state", "size", "reason")
-    show_table(columns, ([_cell(name, result.get(name)) for name in columns] for result in results))
+    show_table(columns, ([cell(name, result.get(name)) for name in columns] for result in results))
 
 
 def show_assets(assets: Iterable[dict[str, Any]]) -> None:
     """Print assets, one a line."""
     columns = ("path", "state", "size", "pinned", "last_access")
-    show_table(columns, ([_cell(name, asset.get(name)) for name in columns] for asset in assets))
+    show_table(columns, ([cell(name, asset.get(name)) for name in columns] for asset in assets))
+
+
+def cell(name: str, value: Any) -> object:  # noqa: ANN401 - whatever JSON says
+    """Return one value of an asset as people read it, by what it is called."""
+    if name == "size":
+        return human_size(value) if value is not None and sys.stdout.isatty() else value
+    if name in _MOMENTS:
+        return moment(value)
+    if name == "mode":
+        return f"{value:04o}"
+    if isinstance(value, bool):
+        return name if value else ""
+    return value
 
 
 def moment(seconds: float | None) -> str:
@@ -108,13 +122,3 @@ class _Lines:
         if time.monotonic() - self._said >= PLAIN_SECONDS:
             self._said = time.monotonic()
             note(f"{self._label}: {text or done}{f' of {total}' if total and not text else ''}")
-
-
-def _cell(name: str, value: Any) -> object:  # noqa: ANN401 - whatever JSON says
-    if name == "size":
-        return human_size(value) if value is not None and sys.stdout.isatty() else value
-    if name == "last_access":
-        return moment(value)
-    if isinstance(value, bool):
-        return name if value else ""
-    return value

@@ -259,7 +259,7 @@ def test_explain(stub: Stub, tierd: Run) -> None:
     body = {
         "path": "a",
         "state": "replicated",
-        "proof": {"key": "k", "method": "etag-md5"},
+        "proof": {"key": "k", "method": "etag-md5", "mode": 0o644, "at": 1.5},
         "heat": None,
         "rank": 3,
         "next": "nothing",
@@ -268,6 +268,8 @@ def test_explain(stub: Stub, tierd: Run) -> None:
     stub.answers["GET /v1/explain/a"] = Answer(body)
     assert tierd("explain", "./a") == 0
     assert "proof method  etag-md5\n" in tierd.out
+    assert "proof mode    0644\n" in tierd.out
+    assert f"proof at      {moment(1)}\n" in tierd.out
     assert tierd.out.count("because") == 2
 
 
