@@ -17,6 +17,7 @@ import pytest
 from stub import Answer, Request, Stub, asset, error, lines
 
 from daemon import cli
+from daemon.render import moment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
