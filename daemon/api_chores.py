@@ -46,6 +46,11 @@ async def resume(service: Service, call: Call) -> StreamResponse:
         message = f"{brake.missing} files are missing, and resuming takes them for removed"
         raise ApiError(409, "conflict", message, hint='look first, then confirm with {"confirm": true}')
     service.reconciler.release()
+    # The next look at the whole tree believes it, unless the disk speaks against it still.
+    await service.reconciler.reconcile_now()
+    now = service.inspector.status().brake
+    if now.engaged:
+        raise ApiError(409, "conflict", f"the brake holds on: {now.reason}", hint="mount the disk, or let tierd write")
     return json_response({"released": brake.engaged, "reason": brake.reason})
 
 

@@ -219,8 +219,8 @@ class Client:
         return self._report("drain", {"wait": wait, "timeout": timeout})
 
     def resume(self) -> Json:
-        """Release the brake: a person has looked."""
-        return self._wire.ask("POST", target("resume"), {"confirm": True})
+        """Release the brake: a person has looked. Returns when the whole tree was looked at again."""
+        return self._wire.ask("POST", target("resume"), {"confirm": True}, timeout=ACT_SECONDS)
 
     def _act(self, verb: str, paths: str | Sequence[str] | None, how: How | Again) -> list[Json]:
         named = [paths] if isinstance(paths, str) else paths

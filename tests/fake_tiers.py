@@ -132,6 +132,7 @@ class FakeTiers:
         self.breaks_at: int | None = None
         self.break_error: Exception | None = None
         self.gate: asyncio.Event | None = None
+        self.marker_fault: str | None = None
         self.calls: list[str] = []
         self.given: list[dict[str, Any]] = []
         self.chunks: Chunks | None = None
@@ -281,7 +282,11 @@ class FakeTiers:
 
     def release(self) -> None:
         self.calls.append("release")
-        self.now = replace(self.now, brake=BrakeState())
+
+    async def reconcile_now(self) -> None:
+        await self._asked("reconcile_now")
+        if "release" in self.calls and self.marker_fault is None:
+            self.now = replace(self.now, brake=BrakeState())
 
 
 class FakeObserver(SilentObserver):

@@ -442,6 +442,15 @@ async def test_resuming_wants_to_be_confirmed(served: Served) -> None:
     assert "release" in served.tiers.calls
 
 
+async def test_a_brake_that_holds_on_is_told(served: Served) -> None:
+    """A root whose marker cannot be written is still in doubt, whoever confirmed what."""
+    served.tiers.now = status(brake=BrakeState(engaged=True, reason="its marker cannot be read", since=NOW))
+    served.tiers.marker_fault = "its marker cannot be read"
+    answer = await served.ask("POST", "/v1/resume", body={"confirm": True})
+    assert (answer.status, answer.code) == (409, "conflict")
+    assert "its marker cannot be read" in answer.body.decode()
+
+
 async def test_a_client_that_leaves_frees_what_waits_for_it(served: Served) -> None:
     """An open that nobody waits for any more is given up, and counted once, as the miss that it was."""
     served.tiers.gate = asyncio.Event()

@@ -81,6 +81,34 @@ def test_an_unmounted_root(bucket: Bucket, launch: Launch) -> None:
         daemon.crash()
 
 
+def test_resuming_without_the_disk(bucket: Bucket, launch: Launch) -> None:
+    """Where the marker cannot be written the brake holds on; a person who insists loses nothing that was proven."""
+    daemon = launch(bucket, start=False)
+    disk = daemon.directory / "disk"
+    disk.mkdir()
+    files = some_files(12)
+    with mounted(daemon.root, "--bind", str(disk)):
+        daemon.start()
+        daemon.drop(files)
+        daemon.wait_replicated(12)
+    daemon.wait("the brake", lambda: daemon.status()["brake"]["engaged"])
+    refused = daemon.command("resume")
+    assert (refused.returncode, "is its disk mounted?" in refused.stderr) == (5, True)
+    with mounted(daemon.root, "-t", "tmpfs", "-o", "ro", "tmpfs"):
+        refused = daemon.command("resume", "--confirm")
+        assert (refused.returncode, "the brake holds on" in refused.stderr) == (5, True)
+        assert daemon.status()["brake"]["engaged"]
+    assert daemon.command("resume", "--confirm").returncode == 0
+    assert not daemon.status()["brake"]["engaged"]
+    assert "the brake is released by a person" in daemon.said
+    daemon.wait("cold", lambda: daemon.status()["assets"]["cold"] == 12)
+    assert all(daemon.read(path) == content for path, content in files.items())
+    with mounted(daemon.root, "--bind", str(disk)):
+        daemon.wait_replicated(12)
+        audit_objects(bucket, daemon.assets(), files)
+        daemon.crash()
+
+
 def test_a_start_on_an_unmounted_root(bucket: Bucket, launch: Launch) -> None:
     """An empty directory where the disk should be is not the root: nothing is concluded from it."""
     daemon = launch(bucket)

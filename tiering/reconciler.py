@@ -176,6 +176,10 @@ class Reconciler:
         census = await take_census(self._catalog, self._tree, self._intake, clock=self._clock)
         fault = fault or await self._intake.marker_fault()
         if is_releasing and fault is None:
+            if self.brake.engaged:
+                log.warning(
+                    "the brake is released by a person; missing files are taken for removed: %s", self.brake.reason
+                )
             self.brake = RELEASED
         else:
             self._judge(census, believed_hot, fault)
