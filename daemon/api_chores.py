@@ -82,8 +82,9 @@ def step_view(step: Step) -> dict[str, Any]:
                 {"path": printable(found.path), "href": href_of(found.path), "kind": found.kind, "detail": found.detail}
                 for found in step.differences
             ]
-            report = {**asdict(step), "superseded": list(step.superseded), "differences": differences}
-            return {"report": {**report, "ok": not differences}}
+            given = {name: getattr(step, name) for name in ("checked", "bytes", "files", "objects", "superseded_count")}
+            lists = {"differences": differences, "superseded": list(step.superseded)}
+            return {"report": {**given, "counts": dict(step.counts), **lists, "ok": not differences}}
 
 
 ROUTES: Final = (

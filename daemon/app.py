@@ -326,7 +326,7 @@ class Parts:
             orders=self.orders,
             registry=self.registry,
             inspector=self.inspector,
-            verifier=Verifier(self.catalog, self.tree, self.store),
+            verifier=Verifier(self.catalog, self.tree, self.store, clock=time.time),
             drain=Drain(self.catalog, scan=self.reconciler.reconcile_now, clock=time.time),
             reconciler=self.reconciler,
             observer=self.metrics,

@@ -88,9 +88,9 @@ def events(
 def verify(
     context: typer.Context,
     *,
-    deep: Annotated[bool, typer.Option("--deep", help="Read all bytes in the store again.")] = False,
+    deep: Annotated[bool, typer.Option("--deep", help="Also read all bytes again, here and there.")] = False,
 ) -> Code:
-    """Compare what the index says with what the store has."""
+    """Compare the index with the disk and the store, and change nothing."""
     given = options(context)
     report: Report = {}
     with render.progress("verify") as show:
@@ -99,15 +99,15 @@ def verify(
                 report = line["report"]
             else:
                 step = line["progress"]
-                show(step["checked"], step.get("total"), f"{step['checked']} checked, {human_size(step['bytes'])}")
+                show(step["checked"], step["total"], _verified(step))
     if given.json:
         render.show_json(report)
-    else:
-        render.show_table(
-            ("path", "difference", "detail"),
-            ((found["path"], found["kind"], found.get("detail")) for found in report["differences"]),
-        )
-        render.note(f"{report['checked']} checked, {len(report['differences'])} differences")
+        return Code.DONE if report["ok"] else Code.FAILED
+    rows = [(found["path"], found["kind"], found["detail"]) for found in report["differences"]]
+    rows += [(key, "superseded", "no asset needs this object any more") for key in report["superseded"]]
+    if rows:
+        render.show_table(("path", "difference", "detail"), rows)
+    render.note(f"{_verified(report)}: {_differing(report)}")
     return Code.DONE if report["ok"] else Code.FAILED
 
 
@@ -154,6 +154,18 @@ def resume(
     if not confirm:
         raise RefusedError(f"the brake holds: {brake['reason']}", "is the disk mounted? if all is well, say --confirm")
     _say(given, client.resume(), "released")
+
+
+def _verified(step: Report) -> str:
+    assets = f"{step['checked']:,} assets ({human_size(step['bytes'])})"
+    return f"{assets}, {step['files']:,} files, {step['objects']:,} objects"
+
+
+def _differing(report: Report) -> str:
+    kinds = ", ".join(f"{count:,} {kind}" for kind, count in report["counts"].items())
+    count = sum(report["counts"].values())
+    said = f"{count:,} difference{'' if count == 1 else 's'} ({kinds})" if count else "no difference"
+    return f"{said}, {report['superseded_count']:,} superseded" if report["superseded_count"] else said
 
 
 def _say(given: Options, document: object, text: str) -> None:

@@ -211,7 +211,7 @@ class Client:
             raise UnreachableError("the daemon ended the stream of events", "go on after the last cursor you saw")
 
     def verify(self, *, deep: bool = False) -> Iterator[Json]:
-        """Compare the index with the store; `deep` reads all bytes. Yield `progress` objects, at last a `report`."""
+        """Compare index, disk and store; `deep` reads all bytes. Yield `progress` objects, at last a `report`."""
         return self._report("verify", {"deep": deep})
 
     def drain(self, *, wait: bool = True, timeout: float | None = None) -> Iterator[Json]:

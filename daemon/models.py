@@ -253,6 +253,8 @@ class VerifyProgress(Model):
     checked: int
     total: int
     bytes: int
+    files: int
+    objects: int
 
 
 class Difference(Model):
@@ -265,11 +267,15 @@ class Difference(Model):
 
 
 class VerifyReport(Model):
-    """What a verification found; `ok` where there are no differences."""
+    """What a verification found; `ok` where there are no differences. The lists have the first 10,000 of each."""
 
     checked: int
     bytes: int
+    files: int
+    objects: int
+    counts: dict[str, int]
     differences: list[Difference]
+    superseded_count: int
     superseded: list[str]
     ok: bool
 

@@ -273,7 +273,10 @@ class FakeTiers:
         if self.break_error is not None:
             raise self.break_error
         difference = Difference(path=RelPath("a\udcff"), kind="missing", detail="no such object")
-        yield VerifyReport(checked=2, bytes=20, differences=(difference,), superseded=("old",))
+        yield VerifyReport(
+            checked=2, bytes=20, files=1, objects=3, counts={"missing": 1}, differences=(difference,),
+            superseded_count=1, superseded=("old",),
+        )  # fmt: skip
 
     async def drain(self, **how: Any) -> AsyncIterator[DrainProgress | DrainReport]:
         await self._asked("drain", **how)

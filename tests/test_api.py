@@ -408,8 +408,10 @@ async def test_a_verification_tells_line_by_line(served: Served) -> None:
     for line in answer.body.splitlines():
         assert models.VerifyLine.model_validate_json(line)
     difference = {"path": "a\ufffd", "href": "a%FF", "kind": "missing", "detail": "no such object"}
-    report = {"checked": 2, "bytes": 20, "differences": [difference], "superseded": ["old"], "ok": False}
-    assert answer.lines == [{"progress": {"checked": 1, "total": 2, "bytes": 10}}, {"report": report}]
+    report = {"checked": 2, "bytes": 20, "files": 1, "objects": 3, "counts": {"missing": 1}, "ok": False}
+    report |= {"differences": [difference], "superseded_count": 1, "superseded": ["old"]}
+    progress = {"checked": 1, "total": 2, "bytes": 10, "files": 0, "objects": 0}
+    assert answer.lines == [{"progress": progress}, {"report": report}]
 
 
 async def test_a_verification_that_breaks_says_so_last(served: Served) -> None:

@@ -298,16 +298,20 @@ def test_events_one_a_line(stub: Stub, tierd: Run) -> None:
 
 def test_verify(stub: Stub, tierd: Run) -> None:
     """No difference: 0. Any: 1, and which."""
-    progress = {"progress": {"checked": 1, "total": 2, "bytes": 5}}
-    report: dict[str, Any] = {"checked": 2, "bytes": 9, "differences": [], "superseded": [], "ok": True}
+    progress = {"progress": {"checked": 1, "total": 2, "bytes": 5, "files": 0, "objects": 0}}
+    report: dict[str, Any] = {"checked": 2, "bytes": 9, "files": 2, "objects": 2, "counts": {}, "ok": True}
+    report |= {"differences": [], "superseded_count": 0, "superseded": []}
     stub.answers["POST /v1/verify"] = lines(progress, {"report": report})
     assert tierd("verify", "--deep", "--json") == 0
     assert tierd.json == report
     assert stub.requests[0].body == {"deep": True}
     difference = {"path": "a", "href": "a", "kind": "missing", "detail": "no object"}
-    stub.answers["POST /v1/verify"] = lines({"report": report | {"differences": [difference], "ok": False}})
+    found = {"differences": [difference], "counts": {"missing": 1}, "superseded_count": 2, "superseded": ["b", "c"]}
+    stub.answers["POST /v1/verify"] = lines({"report": report | found | {"ok": False}})
     assert tierd("verify") == 1
-    assert tierd.out == "a\tmissing\tno object\n"
+    superseded = "".join(f"{key}\tsuperseded\tno asset needs this object any more\n" for key in "bc")
+    assert tierd.out == f"a\tmissing\tno object\n{superseded}"
+    assert tierd.err == "2 assets (9 B), 2 files, 2 objects: 1 difference (1 missing), 2 superseded\n"
 
 
 # Moving

@@ -161,10 +161,16 @@ def test_the_command_lines_own_errors_are_documented() -> None:
 
 def test_differences_are_documented() -> None:
     """Every kind of difference that a verification can find; and none that its file does not name."""
-    file = PROJECT / "tiering" / "verifier.py"
-    texts = {node.value for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.Constant)}
+    files = [PROJECT / "tiering" / name for name in ("verifier.py", "strays.py")]
+    texts = {
+        node.value for file in files for node in ast.walk(ast.parse(file.read_text())) if type(node) is ast.Constant
+    }
     given = [
-        keyword.value for call in calls(file, {"Difference"}) for keyword in call.keywords if keyword.arg == "kind"
+        keyword.value
+        for file in files
+        for call in calls(file, {"Difference"})
+        for keyword in call.keywords
+        if keyword.arg == "kind"
     ]
     documented = set(first_codes(COMMAND_PAGE["tierd verify"], "difference"))
     assert {kind.value for kind in given if isinstance(kind, ast.Constant)} <= documented <= texts

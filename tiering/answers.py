@@ -166,11 +166,13 @@ class Status:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VerifyProgress:
-    """How far a verification is."""
+    """How far a verification is: assets `checked` of `total`, then `files` on disk, then `objects` in the store."""
 
     checked: int
     total: int
     bytes: int
+    files: int = 0
+    objects: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -184,11 +186,18 @@ class Difference:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VerifyReport:
-    """What a verification found; `superseded` are the keys of objects that a higher generation has replaced."""
+    """What a verification found; `superseded` are the keys of objects that a higher generation has replaced.
+
+    `counts`, by kind, and `superseded_count` are of all; the lists have the first of them.
+    """
 
     checked: int
     bytes: int
+    files: int = 0
+    objects: int = 0
+    counts: Mapping[str, int] = field(default_factory=dict)
     differences: tuple[Difference, ...] = ()
+    superseded_count: int = 0
     superseded: tuple[str, ...] = ()
 
 

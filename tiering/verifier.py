@@ -3,56 +3,112 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from index.asset import RelPath, printable
 from index.errors import UnknownAssetError
 from index.lifecycle import HOT, State
 from tiering.answers import Difference, VerifyProgress, VerifyReport
 from tiering.evidence import is_as_proven, read_sha256
-from tiering.metadata import Passport
-from tiering.store import NotFoundError, StoreError
+from tiering.store import CorruptError, NotFoundError, PreconditionError, StoreError
+from tiering.strays import Strays, is_settled
 from tiering.tree import FileError, MissingError
 from tiering.workers import for_each
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Sequence
+    from collections.abc import AsyncGenerator, Callable, Sequence
 
-    from index.asset import Asset
+    from index.asset import Asset, Proof
     from index.catalog import Catalog
-    from tiering.store import ObjectInfo, Store
+    from tiering.store import Store
+    from tiering.strays import Page
     from tiering.tree import Tree
 
 AT_ONCE: Final = 16
 PAGE: Final = 256
+ON_THE_WAY: Final = (State.DEMOTING, State.PROMOTING)
+"""The states in which the file may be at its name or not."""
+MOST_LISTED: Final = 10_000
+"""So many differences are listed, and so many superseded keys; all are counted."""
+
+
+@dataclass(slots=True)
+class Tally:
+    """What was looked at so far, and what differs."""
+
+    total: int
+    checked: int = 0
+    bytes: int = 0
+    files: int = 0
+    objects: int = 0
+    superseded_count: int = 0
+    counts: Counter[str] = field(default_factory=Counter)
+    differences: list[Difference] = field(default_factory=list)
+    superseded: list[str] = field(default_factory=list)
+
+    def note(self, differences: Sequence[Difference]) -> None:
+        """Count all, and keep the first of them."""
+        self.counts.update(difference.kind for difference in differences)
+        self.differences += differences[: MOST_LISTED - len(self.differences)]
+
+    def note_page(self, page: Page) -> None:
+        """Note what no asset stands for."""
+        self.note(page.differences)
+        self.superseded_count += len(page.superseded)
+        self.superseded += page.superseded[: MOST_LISTED - len(self.superseded)]
+
+    def progress(self) -> VerifyProgress:
+        """Return how far it is."""
+        return VerifyProgress(
+            checked=self.checked, total=self.total, bytes=self.bytes, files=self.files, objects=self.objects
+        )
+
+    def report(self) -> VerifyReport:
+        """Return how it ended."""
+        return VerifyReport(
+            checked=self.checked,
+            bytes=self.bytes,
+            files=self.files,
+            objects=self.objects,
+            counts=dict(sorted(self.counts.items())),
+            differences=tuple(self.differences),
+            superseded_count=self.superseded_count,
+            superseded=tuple(self.superseded),
+        )
 
 
 class Verifier:
     """Compares and changes nothing; `deep` also reads every remote copy back and hashes every local one."""
 
-    def __init__(self, catalog: Catalog, tree: Tree, store: Store) -> None:
+    def __init__(self, catalog: Catalog, tree: Tree, store: Store, *, clock: Callable[[], float]) -> None:
         self._catalog = catalog
         self._tree = tree
         self._store = store
+        self._clock = clock
+        self._strays = Strays(catalog, tree, store, clock=clock)
 
     async def verify(self, *, deep: bool) -> AsyncGenerator[VerifyProgress | VerifyReport, None]:
         """Yield progress page by page, the report last."""
-        checked = size = 0
-        differences: list[Difference] = []
-        total = sum(count for state, count in self._catalog.totals.assets.items() if state is not State.GONE)
+        tally = Tally(sum(count for state, count in self._catalog.totals.assets.items() if state is not State.GONE))
         after = ""
         while page := await self._catalog.in_states(list(State), limit=PAGE, after=after):
             after = page[-1].id
             assets = [asset for asset in page if asset.state is not State.GONE]
-            differences += await self._compare_all(assets, deep=deep)
-            checked += len(assets)
-            size += sum(asset.size for asset in assets)
-            yield VerifyProgress(checked=checked, total=total, bytes=size)
-        strays, superseded = await self._unreferenced()
-        report = VerifyReport(
-            checked=checked, bytes=size, differences=(*differences, *strays), superseded=tuple(superseded)
-        )
-        yield report
+            tally.note(await self._compare_all(assets, deep=deep))
+            tally.checked += len(assets)
+            tally.bytes += sum(asset.size for asset in assets)
+            yield tally.progress()
+        async for found in self._strays.files():
+            tally.note_page(found)
+            tally.files += found.looked_at
+            yield tally.progress()
+        tally.note_page(await self._strays.trashed())
+        async for found in self._strays.objects():
+            tally.note_page(found)
+            tally.objects += found.looked_at
+            yield tally.progress()
+        yield tally.report()
 
     async def _compare_all(self, assets: Sequence[Asset], *, deep: bool) -> list[Difference]:
         found: list[Difference] = []
@@ -60,6 +116,9 @@ class Verifier:
         async def compare(asset: Asset) -> None:
             said = [await self._compare_store(asset, deep=deep), await self._compare_disk(asset, deep=deep)]
             differs = [difference for difference in said if difference is not None]
+            if not differs and asset.state is State.DAMAGED:
+                why = asset.failure.message if asset.failure else "its remote copy was missing or wrong"
+                differs = [Difference(path=asset.path, kind="damaged", detail=f"{why}; `tierd retry` tries again")]
             if differs and await self._is_as_it_was(asset):
                 found.extend(differs)
 
@@ -71,36 +130,47 @@ class Verifier:
         if proof is None:
             return None
         try:
-            info = await self._store.head(proof.key)
-            if not is_as_proven(info, proof):
-                return Difference(
-                    path=asset.path, kind="mismatched", detail=f"{proof.key} is another object than proven"
-                )
-            if deep and await read_sha256(self._store, proof.key, etag=proof.etag) != proof.sha256:
-                return Difference(path=asset.path, kind="corrupt", detail=f"{proof.key} was read back and is wrong")
+            found = await self._doubt(proof, deep=deep)
         except NotFoundError:
-            return Difference(path=asset.path, kind="missing", detail=f"the store has no {proof.key}")
+            found = "missing", f"the store has no {proof.key}"
         except StoreError as error:
-            return Difference(path=asset.path, kind="unknown", detail=str(error))
-        return None
+            found = "unknown", str(error)
+        return None if found is None else Difference(path=asset.path, kind=found[0], detail=found[1])
 
-    async def _compare_disk(self, asset: Asset, *, deep: bool) -> Difference | None:
-        if asset.state not in HOT:
+    async def _doubt(self, proof: Proof, *, deep: bool) -> tuple[str, str] | None:
+        """Return what is wrong with a remote copy: the kind of difference, and the sentence."""
+        another = "mismatched", f"{proof.key} is another object than proven"
+        wrong = "corrupt", f"{proof.key} was read back and is wrong"
+        if not is_as_proven(await self._store.head(proof.key), proof):
+            return another
+        if not deep:
             return None
         try:
-            seen = await asyncio.to_thread(self._tree.sight, asset.path)
-            if seen.fingerprint != asset.fingerprint:
-                return Difference(path=asset.path, kind="changed", detail="the file changed and is not yet taken in")
-            if (
-                deep
-                and asset.sha256 is not None
-                and await asyncio.to_thread(self._tree.sha256, asset.path) != asset.sha256
-            ):
-                return Difference(path=asset.path, kind="rotten", detail="the file is not what was uploaded")
+            return None if await read_sha256(self._store, proof.key, etag=proof.etag) == proof.sha256 else wrong
+        except PreconditionError:
+            return another
+        except CorruptError:
+            return wrong
+
+    async def _compare_disk(self, asset: Asset, *, deep: bool) -> Difference | None:
+        if asset.state in ON_THE_WAY:
+            return None
+        try:
+            found = await self._look_at_file(asset, deep=deep)
         except MissingError:
-            return Difference(path=asset.path, kind="vanished", detail="the file is not there")
+            found = ("vanished", "the file is not there") if asset.state in HOT else None
         except FileError as error:
-            return Difference(path=asset.path, kind="unknown", detail=error.reason)
+            found = "unknown", error.reason
+        return None if found is None else Difference(path=asset.path, kind=found[0], detail=found[1])
+
+    async def _look_at_file(self, asset: Asset, *, deep: bool) -> tuple[str, str] | None:
+        """Return how the local file differs. A cold asset has none: one that is there is its owner's new one."""
+        seen = await asyncio.to_thread(self._tree.sight, asset.path)
+        if seen.fingerprint != asset.fingerprint:
+            is_news = is_settled(seen, now=self._clock())
+            return ("changed", "the file changed and is not yet taken in") if is_news else None
+        if deep and asset.sha256 is not None and await asyncio.to_thread(self._tree.sha256, asset.path) != asset.sha256:
+            return "rotten", "the file is not what was uploaded"
         return None
 
     async def _is_as_it_was(self, asset: Asset) -> bool:
@@ -110,37 +180,3 @@ class Verifier:
         except UnknownAssetError:
             return False
         return (now.state, now.generation, now.proof) == (asset.state, asset.generation, asset.proof)
-
-    async def _unreferenced(self) -> tuple[list[Difference], list[str]]:
-        """List what the store has and no asset points to: older objects of ours, and objects of nobody we know."""
-        strays: list[Difference] = []
-        superseded: list[str] = []
-        async for page in self._store.list():
-            known = await self._catalog.known_keys([info.key for info in page])
-            for info in page:
-                kind, detail = ("known", "") if info.key in known else await self._judge(info)
-                if kind == "superseded":
-                    superseded.append(info.key)
-                elif kind != "known":
-                    strays.append(Difference(path=RelPath(info.key), kind=kind, detail=detail))
-        return strays, superseded
-
-    async def _judge(self, info: ObjectInfo) -> tuple[str, str]:
-        """Return what an object is that is no asset's proof, and what is to be said of it."""
-        try:
-            head = await self._store.head(info.key)
-        except NotFoundError:
-            return "known", ""
-        except StoreError as error:
-            return "unknown", str(error)
-        passport = Passport.from_metadata(head.metadata or {})
-        if passport is None:
-            return "orphan", "no asset has this object"
-        try:
-            asset = await self._catalog.get(passport.id)
-        except UnknownAssetError:
-            return "orphan", f"it is of an asset that the index does not know: {printable(passport.path)}"
-        if asset.state is State.GONE or (asset.proof is not None and passport.generation < asset.proof.generation):
-            return "superseded", ""
-        # As new as what the index knows, or newer: it was sent a moment ago, and its proof is still to be written.
-        return "known", ""
