@@ -22,6 +22,7 @@ from tiering.drain import Drain
 from tiering.inspector import Inspector
 from tiering.keeper import Keeper
 from tiering.keys import KEY_BYTES, MirrorLayout
+from tiering.lanes import Lanes
 from tiering.learning import learn_store
 from tiering.leases import LEASE_SECONDS, Leases
 from tiering.multipart import Multipart
@@ -54,6 +55,8 @@ if TYPE_CHECKING:
 
 BUDGET_BYTES: Final = 32 << 20
 """Bytes of content in memory on their way to the store."""
+LANES: Final = 4
+"""Threads for the short work on small files that are uploaded."""
 PROMOTIONS: Final = 16
 GRACE_SECONDS: Final = 600.0
 """How long a copy waits in the trash where the kernel grants no file lease."""
@@ -182,6 +185,7 @@ class Parts:
             MirrorLayout(key_bytes=KEY_BYTES - len(self.store.url.encode())),
             Multipart(self.catalog, self.store, budget=self.budget, bandwidth=self.bandwidth),
             sizes=Sizes(upload.multipart_above, upload.part_size),
+            lanes=Lanes(LANES),
             budget=self.budget,
             bandwidth=self.bandwidth,
             clock=time.time,

@@ -28,7 +28,7 @@ def observe(connection: sqlite3.Connection, batch: Observations, *, now: float) 
     """Take in what a scan found. What is stale is left out: the next scan sees it again."""
     for change in batch.changes:
         try:
-            perform(connection, change, now=now)
+            perform(connection, (change,), now=now)
         except (StaleTransitionError, UnknownAssetError):
             continue
     _discover(connection, batch.discovered, now)
@@ -56,7 +56,7 @@ def _revive(connection: sqlite3.Connection, discovered: Iterable[tuple[Sighting,
     for sighting, due_at in discovered:
         there = look(connection, sighting.path)
         if there is not None and there.state is State.GONE:
-            perform(connection, Change.about(there, Event.CHANGED, sighting=sighting, due_at=due_at), now=now)
+            perform(connection, (Change.about(there, Event.CHANGED, sighting=sighting, due_at=due_at),), now=now)
 
 
 def _rows(discovered: Sequence[tuple[Sighting, float]], now: float) -> Iterator[Row]:

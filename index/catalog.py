@@ -180,22 +180,20 @@ class Catalog:
     # Changing
 
     async def apply(self, change: Change, *more: Change) -> Asset:
-        """Make all changes or none, and return the asset as the last one leaves it.
+        """Make all changes to one asset or none, and return it as the last one leaves it.
 
         Raise StaleTransitionError or UnknownAssetError where a change is about something that is not so any more, and
         IllegalTransitionError where the lifecycle has no such edge, which is a bug.
         """
         now = self._clock()
-        return await self._commits.share(
-            lambda raw: [ledger.perform(raw, each, now=now) for each in (change, *more)][-1]
-        )
+        return await self._commits.share(lambda raw: ledger.perform(raw, (change, *more), now=now))
 
     async def claim(self, limit: int, *, now: float) -> Assets:
         """Take at most `limit` new assets that are due, oldest first: they are uploading now."""
 
         def work(raw: sqlite3.Connection) -> Assets:
             due = [asset_from(row) for row in raw.execute(queries.DUE, (now, limit)).fetchall()]
-            return [ledger.perform(raw, Change.about(asset, Event.CLAIMED), now=now) for asset in due]
+            return [ledger.carry_out(raw, asset, (Change.about(asset, Event.CLAIMED),), now=now) for asset in due]
 
         return await self._commits.share(work)
 

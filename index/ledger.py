@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from index import queries
 from index.asset import path_to_bytes, printable
-from index.changes import Change, outcome
+from index.changes import outcome
 from index.errors import StaleTransitionError, UnknownAssetError
 from index.lifecycle import State
 from index.records import record
@@ -14,8 +14,10 @@ from index.rows import asset_from, columns_of
 
 if TYPE_CHECKING:
     import sqlite3
+    from collections.abc import Sequence
 
     from index.asset import Asset, AssetId, RelPath
+    from index.changes import Change
 
 
 def get(connection: sqlite3.Connection, asset_id: AssetId) -> Asset:
@@ -40,15 +42,24 @@ def look(connection: sqlite3.Connection, path: RelPath) -> Asset | None:
     return None if row is None else asset_from(row)
 
 
-def perform(connection: sqlite3.Connection, change: Change, *, now: float) -> Asset:
-    """Make the change and write it down. Raise as `outcome` does, and UnknownAssetError."""
-    before = get(connection, change.id)
-    after = outcome(before, change, now=now)
-    if after.path != before.path:
-        _vacate(connection, after)
-    save(connection, before, after)
-    record(connection, change.event, before.state, after, reason=change.reason, now=now)
-    return after
+def perform(connection: sqlite3.Connection, changes: Sequence[Change], *, now: float) -> Asset:
+    """Make changes to one asset, one after the other, and write them down.
+
+    Raise as `outcome` does, and UnknownAssetError.
+    """
+    return carry_out(connection, get(connection, changes[0].id), changes, now=now)
+
+
+def carry_out(connection: sqlite3.Connection, before: Asset, changes: Sequence[Change], *, now: float) -> Asset:
+    """Make changes to an asset that was read in this very transaction; return what it is then."""
+    asset = before
+    for change in changes:
+        state, asset = asset.state, outcome(asset, change, now=now)
+        record(connection, change.event, state, asset, reason=change.reason, now=now)
+    if asset.path != before.path:
+        _vacate(connection, asset)
+    save(connection, before, asset)
+    return asset
 
 
 def save(connection: sqlite3.Connection, before: Asset, after: Asset) -> None:

@@ -26,6 +26,7 @@ from tiering.file_lease import ignore_sigio
 from tiering.inspector import Inspector
 from tiering.keeper import Keeper
 from tiering.keys import MirrorLayout
+from tiering.lanes import Lanes
 from tiering.leases import Leases
 from tiering.multipart import Multipart
 from tiering.observer import SilentObserver
@@ -127,6 +128,7 @@ class Core:
             MirrorLayout(),
             Multipart(catalog, store, budget=budget, bandwidth=bandwidth),
             sizes=Sizes(MULTIPART_ABOVE, PART_SIZE),
+            lanes=Lanes(1),
             budget=budget,
             bandwidth=bandwidth,
             clock=clock,

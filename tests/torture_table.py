@@ -90,7 +90,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Give every case the title of its part, and leave out what has passed."""
     for item in items:
         title = getattr(getattr(item, "module", None), "PART", None)
-        if title is not None:
+        if isinstance(title, str):
             item.user_properties.append((PART, title))
     passed = _passed(_journal())
     if passed:

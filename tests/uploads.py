@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import time
 from contextlib import asynccontextmanager
@@ -15,6 +14,7 @@ from index.asset import RelPath
 from index.catalog import Catalog
 from index.changes import Observations
 from tiering.keys import MirrorLayout
+from tiering.lanes import Lanes
 from tiering.multipart import Multipart
 from tiering.pacing import Bandwidth, ByteBudget
 from tiering.probe import Capabilities
@@ -66,7 +66,6 @@ class Bench:
     async def send(self, asset: Asset, able: Capabilities = ABLE) -> Sent:
         """Send an asset as the uploader does."""
         with Source(self.tree, asset, settle=0.0) as source:
-            await asyncio.to_thread(source.open)
             return await self.sender.send(source, able)
 
     async def holds(self, key: str) -> bytes:
@@ -93,7 +92,16 @@ async def a_bench(directory: Path) -> AsyncIterator[Bench]:
     bandwidth = Bandwidth(None, clock=time.monotonic)
     multipart = Multipart(catalog, store, budget=budget, bandwidth=bandwidth)
     sizes = Sizes(2 * PART, PART)
-    sender = Sender(store, MirrorLayout(), multipart, sizes=sizes, budget=budget, bandwidth=bandwidth, clock=time.time)
+    sender = Sender(
+        store,
+        MirrorLayout(),
+        multipart,
+        sizes=sizes,
+        lanes=Lanes(1),
+        budget=budget,
+        bandwidth=bandwidth,
+        clock=time.time,
+    )
     try:
         yield Bench(make_tree(directory / "media"), catalog, memory, store, sender, multipart, budget)
     finally:

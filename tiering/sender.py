@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from index.asset import Asset
     from tiering.keys import Layout
+    from tiering.lanes import Lanes
     from tiering.multipart import Multipart
     from tiering.pacing import Bandwidth, ByteBudget
     from tiering.probe import Capabilities
@@ -93,6 +94,7 @@ class Sender:
         multipart: Multipart,
         *,
         sizes: Sizes,
+        lanes: Lanes,
         budget: ByteBudget,
         bandwidth: Bandwidth,
         clock: Callable[[], float],
@@ -101,6 +103,7 @@ class Sender:
         self._layout = layout
         self._multipart = multipart
         self._sizes = sizes
+        self._lanes = lanes
         self._budget = budget
         self._bandwidth = bandwidth
         self._clock = clock
@@ -116,21 +119,22 @@ class Sender:
                 copy = await self._deliver(parcel, able)
             except CorruptError:
                 # Where the file changed meanwhile, that is what happened, and not a fault of the store.
-                await asyncio.to_thread(source.confirm)
+                await self._lanes.run(source.confirm)
                 raise
-            await asyncio.to_thread(source.confirm)
+            await self._lanes.run(source.finish)
         return Sent(self._proof(parcel, copy), copy.result, copy.sent_bytes, parcel.digests.content_type)
 
     @asynccontextmanager
     async def _parcel(self, source: Source) -> AsyncIterator[Parcel]:
         """Hold the content of a small file in memory, within the budget; of a large one only the digests."""
-        size = source.sighting.fingerprint.size
+        size = source.size
         if size > self._sizes.multipart_above:
+            await asyncio.to_thread(source.open)
             digests = await asyncio.to_thread(source.hash_parts, fitting_part_size(size, self._sizes.part_size))
             yield self._address(source, digests, None)
             return
         async with self._budget.take(size):
-            body, digests = await asyncio.to_thread(source.read)
+            body, digests = await self._lanes.run(source.open_and_read)
             yield self._address(source, digests, body)
 
     def _address(self, source: Source, digests: Digests, body: bytes | None) -> Parcel:

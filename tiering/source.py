@@ -93,9 +93,12 @@ class Source:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        with self._lock:
-            self._closed = True
-            self._close_unused()
+        self._close()
+
+    @property
+    def size(self) -> int:
+        """How many bytes the index says that it has."""
+        return self.asset.size
 
     def open(self) -> None:
         """Open it and see whether it is as claimed. Raise NotYetError, AlteredError, or what Tree.open raises."""
@@ -121,6 +124,11 @@ class Source:
         if quiet is Quiet.UNKNOWN and 0 < unsettled <= self._settle:
             raise NotYetError("it was written a moment ago", after=unsettled)
         return sighting
+
+    def open_and_read(self) -> tuple[bytes, Digests]:
+        """Do both. Raise as they do."""
+        self.open()
+        return self.read()
 
     def read(self) -> tuple[bytes, Digests]:
         """Return the whole content and what it is. Raise AlteredError where it is not as long as it was."""
@@ -159,6 +167,11 @@ class Source:
             if writer_done(fd) is Quiet.BUSY:
                 raise NotYetError("somebody opened it for writing while it was uploaded", after=None)
 
+    def finish(self) -> None:
+        """Confirm, and close it: nothing more is asked of it."""
+        self.confirm()
+        self._close()
+
     def _read_exactly(self, start: int, size: int) -> bytes:
         chunks = []
         while size > 0:
@@ -187,6 +200,11 @@ class Source:
             with self._lock:
                 self._borrowers -= 1
                 self._close_unused()
+
+    def _close(self) -> None:
+        with self._lock:
+            self._closed = True
+            self._close_unused()
 
     def _close_unused(self) -> None:
         if self._closed and not self._borrowers and self._fd is not None:

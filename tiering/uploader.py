@@ -137,7 +137,6 @@ class Uploader:
         if able is None:
             raise UnavailableError("the store has not yet shown what it can be trusted with")
         with Source(self._tree, asset, settle=self._settle) as source:
-            await asyncio.to_thread(source.open)
             return await self._sender.send(source, able)
 
     def _pace(self, error: Exception) -> None:
