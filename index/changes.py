@@ -90,8 +90,10 @@ def outcome(asset: Asset, change: Change, *, now: float) -> Asset:
     """Return the asset as the change leaves it.
 
     Raise StaleTransitionError where the change is about another state or generation, IllegalTransitionError where the
-    lifecycle has no such edge.
+    lifecycle has no such edge, ValueError where it is about another asset: the last two are bugs.
     """
+    if asset.id != change.id:
+        raise ValueError(f"a change to {change.id} cannot be made to {asset.id}")
     if (asset.state, asset.generation) != (change.state, change.generation):
         raise StaleTransitionError(
             f"{printable(asset.path)}: {change.event} is about generation {change.generation} while {change.state},"

@@ -148,10 +148,20 @@ async def test_a_stale_change_changes_nothing(catalog: Catalog) -> None:
 
 async def test_all_changes_of_a_call_or_none(catalog: Catalog) -> None:
     """Where the second of two changes is stale, the first is not made either."""
-    first, second = await discover(catalog, "a"), await discover(catalog, "b")
+    asset = await discover(catalog, "a")
+    sent = replace(change(asset, Event.SENT), state=State.UPLOADING)
     with pytest.raises(StaleTransitionError):
-        await catalog.apply(change(first, Event.CLAIMED), replace(change(second, Event.CLAIMED), generation=9))
-    assert await catalog.get(first.id) == first
+        await catalog.apply(change(asset, Event.CLAIMED), replace(sent, generation=9))
+    assert await catalog.get(asset.id) == asset
+    assert await catalog.events(0, limit=10) == await catalog.events(0, limit=1)
+
+
+async def test_a_change_to_another_asset_is_not_made_to_this_one(catalog: Catalog) -> None:
+    """A call is about one asset: anything else is a bug, and nothing of it is made."""
+    first, second = await discover(catalog, "a"), await discover(catalog, "b")
+    with pytest.raises(ValueError, match=second.id):
+        await catalog.apply(change(first, Event.CLAIMED), change(second, Event.CLAIMED))
+    assert [await catalog.get(asset.id) for asset in (first, second)] == [first, second]
 
 
 async def test_several_changes_of_one_asset(catalog: Catalog) -> None:

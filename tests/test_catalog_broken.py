@@ -452,7 +452,7 @@ async def test_concurrent_changes_share_a_commit(catalog: Catalog) -> None:
     ("break_it", "error"),
     [
         (lambda change: replace(change, generation=9), StaleTransitionError),
-        (lambda change: replace(change, id=AssetId("nobody")), UnknownAssetError),
+        (lambda change: replace(change, id=AssetId("nobody")), ValueError),
         (lambda change: replace(change, event=Event.EVICTED), IllegalTransitionError),
         (lambda change: replace(change, event=Event.VANISHED), CatalogError),
         (lambda change: replace(change, reason=7), AttributeError),
