@@ -149,6 +149,7 @@ def _add_cold(connection: sqlite3.Connection, found: FoundObject, now: float) ->
         changed_at=now,
         due_at=now,
         last_access=found.proof.at,
+        checked_at=now,
     )
     add(connection, asset)
     record(connection, DISCOVERED, None, asset, reason="found in the store", now=now)
@@ -163,6 +164,7 @@ def _supersede(connection: sqlite3.Connection, known: Asset, found: FoundObject,
         proof=proof,
         content_type=found.content_type,
         changed_at=now,
+        checked_at=now,
     )
     save(connection, known, asset)
     record(connection, DISCOVERED, known.state, asset, reason="a newer object was found in the store", now=now)

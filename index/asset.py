@@ -124,6 +124,7 @@ class Asset:
     is none; `sha256` is None until that content was hashed. `proof` describes the newest proven remote copy, which is
     of an older generation while an overwritten file waits for its upload. `overwrite` says that a person allowed this
     generation to replace a foreign object at its key; `purge`, of a tombstone, that the remote copy must still go.
+    `checked_at` is when the store was last asked about the remote copy of a cold one.
     """
 
     id: AssetId
@@ -151,6 +152,7 @@ class Asset:
     failure: Failure | None = None
     overwrite: bool = False
     purge: bool = False
+    checked_at: float = 0.0
 
     @property
     def size(self) -> int:

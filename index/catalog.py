@@ -247,6 +247,23 @@ class Catalog:
 
         return await self._commits.share(work)
 
+    # What the store was asked about again
+
+    async def least_checked(self, *, before: float, limit: int) -> Assets:
+        """Return a page of the cold assets about which the store was last asked before then, longest ago first."""
+        return await self._connection.submit(
+            lambda raw: [asset_from(row) for row in raw.execute(queries.LEAST_CHECKED, (before, limit)).fetchall()]
+        )
+
+    async def oldest_check(self) -> float | None:
+        """Return when the store was asked about the cold asset that it was asked about longest ago."""
+        return await self._one(queries.OLDEST_CHECK)
+
+    async def note_checked(self, ids: Iterable[AssetId], *, at: float) -> None:
+        """Note that the store was asked about these, as far as they are cold."""
+        rows = [(at, asset_id) for asset_id in ids]
+        await self._commits.share(lambda raw: raw.executemany(queries.CHECKED, rows).rowcount)
+
     # Tombstones
 
     async def to_purge(self, *, limit: int) -> Assets:

@@ -190,15 +190,16 @@ def _mismatched(asset: Asset, change: Change, now: float) -> dict[str, Any]:
     return failed | {"sha256": None, "proof": None, "changed_at": now}
 
 
-def _evicted(asset: Asset, _change: Change, _now: float) -> dict[str, Any]:
+def _evicted(asset: Asset, _change: Change, now: float) -> dict[str, Any]:
     # A mode changed after the upload is no new content, and must come back with the file all the same.
-    return {**_NO_LOCAL_FILE, "proof": replace(asset.proof, mode=asset.mode) if asset.proof else None}
+    proof = replace(asset.proof, mode=asset.mode) if asset.proof else None
+    return {**_NO_LOCAL_FILE, "proof": proof, "checked_at": now}
 
 
 def _vanished(asset: Asset, _change: Change, _now: float) -> dict[str, Any]:
     # The newest content that exists anywhere is the remote one: it is the present one now.
     proof = replace(asset.proof, generation=asset.generation) if asset.proof else None
-    return {**_NO_LOCAL_FILE, "proof": proof, "failure": None}
+    return {**_NO_LOCAL_FILE, "proof": proof, "failure": None, "checked_at": proof.at if proof else 0.0}
 
 
 def _gone(_asset: Asset, _change: Change, now: float) -> dict[str, Any]:

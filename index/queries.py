@@ -53,6 +53,15 @@ OLDEST_UNPROTECTED: Final = (
     "SELECT changed_at FROM asset INDEXED BY asset_unprotected"
     " WHERE state IN ('new', 'stuck', 'uploading', 'verifying') ORDER BY changed_at LIMIT 1"
 )
+# asset_checked
+LEAST_CHECKED: Final = (
+    f"SELECT {COLUMNS} FROM asset INDEXED BY asset_checked WHERE state = 'cold' AND checked_at < ?"
+    " ORDER BY checked_at, row LIMIT ?"
+)
+OLDEST_CHECK: Final = (
+    "SELECT checked_at FROM asset INDEXED BY asset_checked WHERE state = 'cold' ORDER BY checked_at LIMIT 1"
+)
+CHECKED: Final = "UPDATE asset SET checked_at = ? WHERE id = ? AND state = 'cold'"
 # asset_purge
 TO_PURGE: Final = f"SELECT {COLUMNS} FROM asset WHERE purge = 1 AND state = 'gone' LIMIT ?"
 PURGED: Final = (

@@ -144,7 +144,14 @@ _FIRST: Final = (
     "CREATE TABLE fact (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID",
 )
 
-MIGRATIONS: Final = (_FIRST,)
+# When the store was last asked about a cold asset.
+_SECOND: Final = (
+    "ALTER TABLE asset ADD COLUMN checked_at REAL NOT NULL DEFAULT 0",
+    "UPDATE asset SET checked_at = proof_at WHERE proof_at IS NOT NULL",
+    "CREATE INDEX asset_checked ON asset (checked_at) WHERE state = 'cold'",
+)
+
+MIGRATIONS: Final = (_FIRST, _SECOND)
 """What makes version n + 1 of version n. Released ones are never edited, only followed by another."""
 
 _TABLES: Final = frozenset({"asset", "total", "event", "upload", "part", "fact"})

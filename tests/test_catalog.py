@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -19,7 +19,7 @@ from index.errors import CatalogError, StaleTransitionError, UnknownAssetError
 from index.lifecycle import HOT, IN_FLIGHT, Event, IllegalTransitionError, State
 from index.listing import Query
 from index.records import Record
-from index.schema import MIGRATIONS
+from index.schema import MIGRATIONS, migrate
 from index.uploads import Upload, UploadedPart
 
 if TYPE_CHECKING:
@@ -774,3 +774,38 @@ def test_about_is_enough_for_a_change() -> None:
     """The constructor of a change takes keywords only: positions of eleven things would be confused."""
     with pytest.raises(TypeError):
         Change("id")  # type: ignore[call-arg]
+
+
+# What the store was asked about again
+
+
+async def test_cold_assets_are_checked_longest_ago_first(catalog: Catalog) -> None:
+    """An eviction counts as a look, since the store was just asked; what was looked at now comes last."""
+    assets = [await bring_to(catalog, State.COLD, f"{number}") for number in range(3)]
+    assert [asset.checked_at for asset in assets] == [NOW] * 3
+    assert await catalog.oldest_check() == NOW
+    assert await catalog.least_checked(before=NOW, limit=9) == []
+    await catalog.note_checked([assets[1].id], at=NOW + 20)
+    await catalog.note_checked([assets[0].id], at=NOW + 30)
+    page = await catalog.least_checked(before=NOW + 30, limit=9)
+    assert [asset.path for asset in page] == ["2", "1"]
+    assert [asset.path for asset in await catalog.least_checked(before=NOW + 99, limit=1)] == ["2"]
+    await catalog.apply(change(assets[2], Event.WANTED))
+    assert await catalog.oldest_check() == NOW + 20
+
+
+async def test_an_index_without_checks_learns_them(tmp_path: Path) -> None:
+    """One of the first version is brought up to date: what was proven was last looked at when it was proven."""
+    path = tmp_path / "index.db"
+    with closing(sqlite3.connect(path, isolation_level=None)) as raw, pytest.MonkeyPatch.context() as patch:
+        patch.setattr("index.schema.MIGRATIONS", MIGRATIONS[:1])
+        migrate(raw, now=NOW)
+        raw.execute(
+            "INSERT INTO asset (id, path, state, generation, proof_generation, proof_key, proof_etag, proof_size,"
+            " proof_sha256, proof_mtime_ns, proof_mode, proof_method, proof_at, discovered_at, changed_at, due_at,"
+            " last_access)"
+            " VALUES ('1', CAST('a' AS BLOB), 'cold', 1, 1, 'a', 'e', 5, 's', 0, 0, 'etag-md5', 7, 0, 0, 0, 0)"
+        )
+    async with opened(path) as catalog:
+        assert (await catalog.find(RelPath("a"))).checked_at == 7
+        assert await catalog.oldest_check() == 7
