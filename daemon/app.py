@@ -56,7 +56,7 @@ if TYPE_CHECKING:
 BUDGET_BYTES: Final = 32 << 20
 """Bytes of content in memory on their way to the store."""
 LANES: Final = 4
-"""Threads for the short work on small files that are uploaded."""
+"""Threads for short work on files: so many for those who read, and so many for small uploads."""
 PROMOTIONS: Final = 16
 GRACE_SECONDS: Final = 600.0
 """How long a copy waits in the trash where the kernel grants no file lease."""
@@ -282,6 +282,7 @@ class Parts:
             demoter=self.demoter,
             leases=self.leases,
             accesses=self.accesses,
+            lanes=Lanes(LANES),
         )
 
     @cached_property

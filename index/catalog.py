@@ -42,6 +42,8 @@ Position: TypeAlias = tuple[float, int]
 
 BEGINNING: Final[Position] = (float("-inf"), 0)
 
+RECENT_MOST: Final = 10_000
+
 
 class Catalog:
     """What we believe about each asset. Raises CorruptIndexError from any call that meets a damaged page."""
@@ -59,6 +61,8 @@ class Catalog:
         self._clock = clock
         self._now = now
         self._happened = asyncio.Event()
+        self._recent: dict[RelPath, Asset] = {}
+        """What was asked for by path since the last commit, so that what is hot costs no way to SQLite and back."""
         self._commits = Commits(connection, path, summarise=self._summarise, publish=self._publish)
         if now.totals.assets[State.NEW]:
             self.work.set()
@@ -93,7 +97,15 @@ class Catalog:
 
     async def find(self, path: RelPath) -> Asset:
         """Return the asset, or the tombstone, at this path. Raise UnknownAssetError."""
-        return await self._connection.submit(lambda raw: ledger.find(raw, path))
+        recent = self._recent
+        asset = recent.get(path)
+        if asset is None:
+            asset = await self._connection.submit(lambda raw: ledger.find(raw, path))
+            if len(recent) >= RECENT_MOST:
+                recent.clear()
+            # Where there was a commit meanwhile, nobody looks into this one any more.
+            recent[path] = asset
+        return asset
 
     async def in_states(self, states: Collection[State], *, limit: int, after: AssetId | str = "") -> Assets:
         """Return a page of the assets in these states, in the order in which the index got to know them."""
@@ -350,6 +362,7 @@ class Catalog:
 
     def _publish(self, now: Summary) -> None:
         before, self._now = self._now, now
+        self._recent = {}
         if now.claimable:
             self.work.set()
         if now.newest_event > before.newest_event:

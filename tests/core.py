@@ -174,6 +174,7 @@ class Core:
             demoter=self.demoter,
             leases=self.leases,
             accesses=self.accesses,
+            lanes=Lanes(1),
         )
         self.orders = Orders(
             catalog,

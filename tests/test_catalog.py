@@ -146,6 +146,20 @@ async def test_a_stale_change_changes_nothing(catalog: Catalog) -> None:
     assert await all_records(catalog) == before
 
 
+async def test_what_was_found_is_found_as_of_the_last_commit(catalog: Catalog) -> None:
+    """Whatever was found before, and also where a commit overtakes the looking: what it did is seen by all after it."""
+    asset = await discover(catalog, "a")
+    assert await catalog.find(asset.path) == asset
+    await catalog.set_pinned([asset.id], True)
+    assert (await catalog.find(asset.path)).pinned
+    await catalog.set_pinned([asset.id], False)
+    looking = asyncio.create_task(catalog.find(asset.path))
+    await asyncio.sleep(0)
+    await catalog.set_pinned([asset.id], True)
+    await looking
+    assert (await catalog.find(asset.path)).pinned
+
+
 async def test_all_changes_of_a_call_or_none(catalog: Catalog) -> None:
     """Where the second of two changes is stale, the first is not made either."""
     asset = await discover(catalog, "a")

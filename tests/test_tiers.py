@@ -201,16 +201,16 @@ async def test_what_is_damaged_is_never_served(place: Place) -> None:
 
 
 async def test_who_asks_while_it_leaves_gets_it(place: Place) -> None:
-    """Hundreds of demotions and openings at once: whoever has a lease has a file."""
+    """Demotions and openings at once, again and again: whoever has a lease has a file."""
     async with place.core() as core:
         asset = await core.hot("a.jpg", CONTENT)
 
         async def demote() -> None:
-            for _ in range(25):
-                await core.demoter.demote(await core.find("a.jpg"), reason="watermark")
+            while core.witness.demotions.total() < 10:
+                await core.demoter.demote(await core.find("a.jpg"), reason="request")
 
         async def use() -> None:
-            for _ in range(25):
+            while core.witness.demotions.total() < 10:
                 opened = await core.tiers.open(asset.path, wait=20.0)
                 assert opened.ready
                 assert opened.location.read_bytes() == CONTENT
@@ -218,7 +218,6 @@ async def test_who_asks_while_it_leaves_gets_it(place: Place) -> None:
                 assert await core.read("a.jpg") == CONTENT
 
         await asyncio.gather(demote(), use(), use())
-        assert core.witness.demotions.total() > 0
 
 
 async def test_a_demotion_that_cannot_be_stopped_any_more_is_waited_for(
@@ -320,7 +319,7 @@ async def test_who_leaves_while_a_file_is_opened_leaves_nothing_open(place: Plac
             for _ in range(5):
                 await asyncio.sleep(0)
             assert open_descriptors() == before
-        assert at > 2
+        assert at > 1
 
 
 async def _read_and_close(core: Core) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from index.asset import printable
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from tiering.arrival import Arrival
     from tiering.demoter import Demoter
     from tiering.discovery import Discovery
+    from tiering.lanes import Lanes
     from tiering.leases import Lease, Leases
     from tiering.promoter import Promoter
     from tiering.reconciler import Reconciler
@@ -50,6 +52,7 @@ class Tiers:
         demoter: Demoter,
         leases: Leases,
         accesses: Accesses,
+        lanes: Lanes,
     ) -> None:
         self._catalog = catalog
         self._tree = tree
@@ -59,6 +62,7 @@ class Tiers:
         self._demoter = demoter
         self._leases = leases
         self._accesses = accesses
+        self._lanes = lanes
 
     async def find(self, path: RelPath) -> Asset:
         """Return the asset at this path, taking in a file that the index does not know.
@@ -123,7 +127,7 @@ class Tiers:
         lease = self._leases.grant(asset.id)
         try:
             await self._demoter.recall(asset.id)
-            await asyncio.to_thread(self._tree.sight, asset.path)
+            await self._lanes.run(partial(self._tree.sight, asset.path))
         except MissingError:
             self._leases.release(lease.id)
             return None
@@ -180,7 +184,7 @@ class Tiers:
     async def _open_hot(self, asset: Asset, *, hit: bool) -> HotContent | None:
         if asset.state not in HOT:
             return None
-        opening = asyncio.ensure_future(asyncio.to_thread(self._open_and_look, asset.path))
+        opening = asyncio.ensure_future(self._lanes.run(partial(self._open_and_look, asset.path)))
         try:
             fd, sighting = await asyncio.shield(opening)
         except (MissingError, BusyError):
