@@ -314,6 +314,7 @@ async def test_status_has_everything(served: Served) -> None:
         ({"brake": BrakeState(engaged=True, reason="12 files vanished")}, 200, "degraded"),
         ({"disk": Disk(total=1, free=0, used=1, limit=1, high=0.9, low=0.8, full=True)}, 200, "degraded"),
         ({"assets": {State.STUCK: 1}}, 200, "degraded"),
+        ({"unwatched": "d"}, 200, "degraded"),
         ({"assets": {State.DAMAGED: 1}}, 200, "degraded"),
         ({"faults": ("the cache root is gone",)}, 503, "failing"),
     ],

@@ -153,7 +153,10 @@ class BrakeState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Status:
-    """Everything at a glance, from memory. `faults` says why hot bytes cannot be served; empty when they can."""
+    """Everything at a glance, from memory. `faults` says why hot bytes cannot be served; empty when they can.
+
+    `unwatched` names the directories of which no hint comes, for people; empty when there are none.
+    """
 
     assets: Mapping[State, int]
     bytes: Mapping[State, int]
@@ -162,6 +165,7 @@ class Status:
     store: ColdTier
     brake: BrakeState
     faults: tuple[str, ...] = ()
+    unwatched: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

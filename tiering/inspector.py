@@ -78,6 +78,7 @@ class Inspector:
             store=self._store(),
             brake=self._brake(),
             faults=faults,
+            unwatched=str(self._reconciler.blind),
         )
 
     def _disk(self) -> tuple[Disk, tuple[str, ...]]:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from index.asset import printable
 from tiering.brake import RELEASED, allowance, verdict
 from tiering.census import take_census
+from tiering.directories import BlindSpots
 from tiering.intake import Intake
 from tiering.reconcile import SETTLED, compare
 from tiering.revisits import Revisits
@@ -68,6 +69,8 @@ class Reconciler:
         self.brake: Brake = RELEASED
         self.scanned = asyncio.Event()
         """Set once the whole tree was looked at."""
+        self.blind = BlindSpots()
+        """The directories of which no hint comes."""
         self.oddities: Mapping[RelPath, str] = {}
         """What the last full scan could not look at, and why; not all where they are very many."""
         self._catalog = catalog
@@ -131,7 +134,7 @@ class Reconciler:
         return found.directories
 
     async def _follow_hints(self) -> None:
-        async with aclosing(hints(self._tree, observer=self._observer)) as batches:
+        async with aclosing(hints(self._tree, observer=self._observer, blind=self.blind)) as batches:
             async for paths in batches:
                 if "" in paths:
                     self._wanted.set()
