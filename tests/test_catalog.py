@@ -150,12 +150,12 @@ async def test_what_was_found_is_found_as_of_the_last_commit(catalog: Catalog) -
     """Whatever was found before, and also where a commit overtakes the looking: what it did is seen by all after it."""
     asset = await discover(catalog, "a")
     assert await catalog.find(asset.path) == asset
-    await catalog.set_pinned([asset.id], True)
+    await catalog.set_pinned([asset.id], pinned=True)
     assert (await catalog.find(asset.path)).pinned
-    await catalog.set_pinned([asset.id], False)
+    await catalog.set_pinned([asset.id], pinned=False)
     looking = asyncio.create_task(catalog.find(asset.path))
     await asyncio.sleep(0)
-    await catalog.set_pinned([asset.id], True)
+    await catalog.set_pinned([asset.id], pinned=True)
     await looking
     assert (await catalog.find(asset.path)).pinned
 
