@@ -37,6 +37,8 @@ def _concerns(status: Status) -> Iterator[str]:
         yield f"the store {status.store.url} is not reachable: {status.store.reason or 'no reason known'}"
     if status.brake.engaged:
         yield f"destructive work is frozen: {status.brake.reason}; tierd resume --confirm releases it"
+    if status.scrub.doubt:
+        yield f"the store is doubted: {status.scrub.doubt}; tierd verify lists them"
     if status.disk.full:
         yield "the disk is full, and nothing could make room"
     if status.unwatched:

@@ -35,6 +35,7 @@ from tiering.prober import Prober
 from tiering.promoter import Promoter
 from tiering.reconciler import Reconciler
 from tiering.registry import Registry
+from tiering.scrubber import Scrubber
 from tiering.sender import Sender, Sizes
 from tiering.space import Space
 from tiering.stores.observed import ObservedStore
@@ -58,6 +59,8 @@ BUDGET_BYTES: Final = 32 << 20
 LANES: Final = 4
 """Threads for short work on files: so many for those who read, and so many for small uploads."""
 PROMOTIONS: Final = 16
+SCRUB_BYTES: Final = 16 << 20
+"""Bytes a second that are read again at most: a month of it are 40 TB."""
 GRACE_SECONDS: Final = 600.0
 """How long a copy waits in the trash where the kernel grants no file lease."""
 POLICIES: Final[dict[str, TierPolicy]] = {"lru": LruPolicy(), "age": AgePolicy()}
@@ -94,6 +97,7 @@ class Parts:
             "keeper": self.keeper.run(),
             "registry": self.registry.run(),
             "sweeper": self.sweeper.run(),
+            "scrubber": self.scrubber.run(),
             "accesses": self.accesses.run(),
             "inspector": self.inspector.run(),
         }
@@ -257,6 +261,19 @@ class Parts:
         return Sweeper(self.catalog, self.store, clock=time.time)
 
     @cached_property
+    def scrubber(self) -> Scrubber:
+        """What looks at both tiers again."""
+        return Scrubber(
+            self.catalog,
+            self.tree,
+            self.store,
+            bandwidth=Bandwidth(SCRUB_BYTES, clock=time.monotonic),
+            observer=self.metrics,
+            clock=time.time,
+            settle=self.settings.upload.settle.total_seconds(),
+        )
+
+    @cached_property
     def accesses(self) -> Accesses:
         """The last accesses, for the policy."""
         return Accesses(self.catalog, clock=time.time)
@@ -315,8 +332,8 @@ class Parts:
             uploader=self.uploader,
             promoter=self.promoter,
             prober=self.prober,
-            pacer=self.pacer,
             reconciler=self.reconciler,
+            scrubber=self.scrubber,
             clock=time.time,
         )
 

@@ -44,7 +44,8 @@ def status(context: typer.Context) -> None:
                 f"{human_size(disk['used'])} used, {human_size(disk['free'])} free of {human_size(disk['total'])}",
             ),
             ("store", store["url"] if store["reachable"] else f"{store['url']}: not reachable: {store['reason']}"),
-            ("brake", f"engaged: {brake['reason']}; see: tierd resume" if brake["engaged"] else "not engaged"),
+            ("brake", _brake(brake)),
+            ("scrub", _scrub(found["scrub"])),
         )
     )
 
@@ -154,6 +155,21 @@ def resume(
     if not confirm:
         raise RefusedError(f"the brake holds: {brake['reason']}", "is the disk mounted? if all is well, say --confirm")
     _say(given, client.resume(), "released")
+
+
+def _brake(brake: Report) -> str:
+    if not brake["engaged"]:
+        return "not engaged"
+    return f"engaged since {render.moment(brake['since'])}: {brake['reason']}; see: tierd resume"
+
+
+def _scrub(scrub: Report) -> str:
+    days = scrub["oldest_seconds"] / 86_400
+    said = [f"every cold asset was checked in the last {days:.1f} days" if days else "nothing to check is cold"]
+    said += [f"last read back {render.moment(scrub['read_back_at'])}"] if scrub["read_back_at"] else []
+    said += [f"{scrub['suspects']} seem missing or wrong"] if scrub["suspects"] else []
+    said += [f"the store is doubted: {scrub['doubt']}; see: tierd verify"] if scrub["doubt"] else []
+    return ", ".join(said)
 
 
 def _verified(step: Report) -> str:

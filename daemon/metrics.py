@@ -45,6 +45,9 @@ _ANSWERS: Final = (
     "ok", "not-found", "precondition", "unavailable", "throttled", "credentials", "refused", "corrupt", _OTHER,
 )  # fmt: skip
 
+_CHECKS: Final = ("head", "read-back", "hash")
+_FOUND: Final = ("right", "missing", "mismatched", "corrupt", "rotten", "changed", "unknown")
+
 _TRANSFER_SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 _REQUEST_SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 
@@ -84,6 +87,8 @@ class Metrics:
             "tierd_reconcile_found", "Changes found by a scan that the watcher had not reported.", registry=registry
         )
         self._store = _StoreRequests(registry)
+        checks = Counter("tierd_scrub_checks", "What the scrubber looked at.", ["check", "result"], registry=registry)
+        self._checks = {(check, found): checks.labels(check, found) for check in _CHECKS for found in _FOUND}
         ProcessCollector(registry=registry)
         PlatformCollector(registry=registry)
         GCCollector(registry=registry)
@@ -147,6 +152,10 @@ class Metrics:
     def stored(self, operation: str, result: str, seconds: float) -> None:
         """See Observer."""
         self._store.add(operation, result, seconds)
+
+    def scrubbed(self, check: str, result: str) -> None:
+        """See Observer."""
+        self._checks[check, result].inc()
 
 
 class _Tallies:
@@ -224,6 +233,9 @@ class _States(Collector):
             ("disk_free_bytes", "Free bytes of the cache's file system.", disk.free),
             ("disk_full", "Whether room was wanted and could not be made.", disk.full),
             ("brake_engaged", "Whether destructive work is frozen.", status.brake.engaged),
+            ("scrub_oldest_seconds", "How long ago every cold asset was checked.", status.scrub.oldest_seconds),
+            ("scrub_suspects", "Cold assets that seem missing or wrong.", status.scrub.suspects),
+            ("store_doubted", "Whether too much in the store seems missing or wrong.", bool(status.scrub.doubt)),
         ):
             yield GaugeMetricFamily(f"tierd_{name}", text, value=float(value))
 

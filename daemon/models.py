@@ -205,6 +205,16 @@ class Brake(Model):
     missing: int
 
 
+class Scrub(Model):
+    """How far both tiers were looked at again; `oldest_seconds` ago, or later, every cold asset was."""
+
+    oldest_seconds: float
+    suspects: int
+    doubt: str
+    read_back_at: Seconds | None
+    hashed_at: Seconds | None
+
+
 class Status(Model):
     """Everything at a glance; `assets` and `bytes` have every state."""
 
@@ -215,6 +225,7 @@ class Status(Model):
     disk: Disk
     store: ColdTier
     brake: Brake
+    scrub: Scrub
 
 
 class Health(Model):

@@ -132,6 +132,7 @@ def status_view(status: Status, rates: Rates) -> Json:
         "disk": asdict(status.disk),
         "store": {**asdict(status.store), "capabilities": dict(status.store.capabilities)},
         "brake": asdict(status.brake),
+        "scrub": asdict(status.scrub),
     }
 
 

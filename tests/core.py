@@ -39,6 +39,7 @@ from tiering.promoter import Promoter
 from tiering.reconciler import Reconciler, Rhythm
 from tiering.recovery import recover
 from tiering.registry import Registry
+from tiering.scrubber import Scrubber
 from tiering.sender import Sender, Sizes
 from tiering.space import Space
 from tiering.stores.faulty import FaultyStore
@@ -76,6 +77,7 @@ class Witness(SilentObserver):
         self.promotions: Counter[str] = Counter()
         self.demotions: Counter[str] = Counter()
         self.mismatches = 0
+        self.checks: Counter[tuple[str, str]] = Counter()
 
     def promoted(self, asset: Asset, result: str, seconds: float) -> None:
         """See Observer."""
@@ -88,6 +90,10 @@ class Witness(SilentObserver):
     def mismatched(self, asset: Asset) -> None:
         """See Observer."""
         self.mismatches += 1
+
+    def scrubbed(self, check: str, result: str) -> None:
+        """See Observer."""
+        self.checks[check, result] += 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -187,6 +193,7 @@ class Core:
             clock=clock,
         )
         self.registry = Registry(catalog, tree, store, find=self.tiers.find, recall=self.demoter.recall)
+        self.scrubber = Scrubber(catalog, tree, store, bandwidth=bandwidth, observer=observer, clock=clock, settle=0.0)
         self.inspector = Inspector(
             catalog,
             find=self.tiers.find,
@@ -195,8 +202,8 @@ class Core:
             uploader=self.uploader,
             promoter=self.promoter,
             prober=self.prober,
-            pacer=self.pacer,
             reconciler=self.reconciler,
+            scrubber=self.scrubber,
             clock=clock,
         )
 

@@ -38,6 +38,7 @@ STATUS: dict[str, Any] = {
     "disk": {"total": 4096, "free": 2048, "used": 2053, "limit": 4096, "high": 0.9, "low": 0.8, "full": False},
     "store": {"url": "s3://b", "reachable": True, "reason": "", "capabilities": {}},
     "brake": {"engaged": False, "reason": "", "since": None, "missing": 0},
+    "scrub": {"oldest_seconds": 43_200.0, "suspects": 0, "doubt": "", "read_back_at": None, "hashed_at": None},
 }
 
 
@@ -232,7 +233,17 @@ def test_status_says_what_matters(stub: Stub, tierd: Run) -> None:
         "disk         2.0 KiB used, 2.0 KiB free of 4.0 KiB",
         "store        s3://b",
         "brake        not engaged",
+        "scrub        every cold asset was checked in the last 0.5 days",
     ]
+    brake = {"engaged": True, "reason": "all is gone", "since": 86_400.0 * 365, "missing": 9}
+    scrub = {"oldest_seconds": 0, "suspects": 2, "doubt": "too many", "read_back_at": 86_400.0 * 365, "hashed_at": None}
+    stub.answers["GET /v1/status"] = Answer(STATUS | {"brake": brake, "scrub": scrub})
+    assert tierd("status") == 0
+    said = tierd.out.splitlines()[-2:]
+    assert "engaged since 1971-01-01" in said[0]
+    assert said[0].endswith(": all is gone; see: tierd resume")
+    assert "nothing to check is cold, last read back 1971-01-01" in said[1]
+    assert said[1].endswith(", 2 seem missing or wrong, the store is doubted: too many; see: tierd verify")
 
 
 def test_stats(stub: Stub, tierd: Run) -> None:

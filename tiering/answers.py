@@ -152,6 +152,21 @@ class BrakeState:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ScrubState:
+    """How far both tiers were looked at again: every cold asset within `oldest_seconds`, up to now.
+
+    `suspects` are cold assets that seem missing or wrong and wait for a second look; `doubt` says why the store is
+    doubted as a whole. `read_back_at` and `hashed_at` are the last steps of these walks, None before the first.
+    """
+
+    oldest_seconds: float = 0.0
+    suspects: int = 0
+    doubt: str = ""
+    read_back_at: float | None = None
+    hashed_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Status:
     """Everything at a glance, from memory. `faults` says why hot bytes cannot be served; empty when they can.
 
@@ -164,6 +179,7 @@ class Status:
     disk: Disk
     store: ColdTier
     brake: BrakeState
+    scrub: ScrubState = field(default_factory=ScrubState)
     faults: tuple[str, ...] = ()
     unwatched: str = ""
 

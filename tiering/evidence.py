@@ -6,7 +6,11 @@ import asyncio
 import hashlib
 from typing import TYPE_CHECKING
 
+from tiering.store import CorruptError, NotFoundError, PreconditionError
+
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from index.asset import Proof
     from tiering.store import ObjectInfo, Store
 
@@ -16,10 +20,38 @@ def is_as_proven(info: ObjectInfo, proof: Proof) -> bool:
     return (info.etag, info.size) == (proof.etag, proof.size)
 
 
-async def read_sha256(store: Store, key: str, *, etag: str) -> str:
-    """Read the object back, whole, and return the hash of its bytes. Raise what Store.get and its body raise."""
+async def read_sha256(
+    store: Store, key: str, *, etag: str, pace: Callable[[int], Awaitable[None]] | None = None
+) -> str:
+    """Read the object back, whole, and return the hash of its bytes. Raise what Store.get and its body raise.
+
+    `pace` is awaited with the size of each piece.
+    """
     sha256 = hashlib.sha256()
     async with store.get(key, etag=etag) as download:
         async for chunk in download.chunks():
             await asyncio.to_thread(sha256.update, chunk)
+            if pace is not None:
+                await pace(len(chunk))
     return sha256.hexdigest()
+
+
+async def examine(
+    store: Store, proof: Proof, *, deep: bool, pace: Callable[[int], Awaitable[None]] | None = None
+) -> str:
+    """Return what a remote copy is: `right`, `missing`, `mismatched`, or, of its bytes, `corrupt`.
+
+    Raise StoreError where that cannot be found out.
+    """
+    try:
+        if not is_as_proven(await store.head(proof.key), proof):
+            return "mismatched"
+        if deep and await read_sha256(store, proof.key, etag=proof.etag, pace=pace) != proof.sha256:
+            return "corrupt"
+    except NotFoundError:
+        return "missing"
+    except PreconditionError:
+        return "mismatched"
+    except CorruptError:
+        return "corrupt"
+    return "right"

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Final
 
 from index.lifecycle import UNPROTECTED, State
-from tiering.answers import BrakeState, ColdTier, Disk, Explanation, Queue, Status
+from tiering.answers import BrakeState, Disk, Explanation, Queue, ScrubState, Status
 from tiering.tree import FileError
 
 if TYPE_CHECKING:
@@ -16,11 +15,11 @@ if TYPE_CHECKING:
     from index.asset import Asset, RelPath
     from index.catalog import Catalog
     from tiering.keeper import Keeper
-    from tiering.pacing import Pacer
     from tiering.planner import Planner
     from tiering.prober import Prober
     from tiering.promoter import Promoter
     from tiering.reconciler import Reconciler
+    from tiering.scrubber import Scrubber
     from tiering.uploader import Uploader
 
 SAMPLE_SECONDS: Final = 1.0
@@ -39,8 +38,8 @@ class Inspector:
         uploader: Uploader,
         promoter: Promoter,
         prober: Prober,
-        pacer: Pacer,
         reconciler: Reconciler,
+        scrubber: Scrubber,
         clock: Callable[[], float],
     ) -> None:
         self._catalog = catalog
@@ -50,11 +49,12 @@ class Inspector:
         self._uploader = uploader
         self._promoter = promoter
         self._prober = prober
-        self._pacer = pacer
         self._reconciler = reconciler
+        self._scrubber = scrubber
         self._clock = clock
         self._unprotected_bytes = 0
         self._oldest_unprotected: float | None = None
+        self._oldest_check: float | None = None
 
     async def run(self) -> None:
         """Keep the figures fresh that only the index can tell, for ever."""
@@ -65,6 +65,7 @@ class Inspector:
     async def sample(self) -> None:
         """Read the figures that only the index can tell."""
         self._unprotected_bytes, self._oldest_unprotected = await self._catalog.unprotected()
+        self._oldest_check = await self._catalog.oldest_check()
 
     def status(self) -> Status:
         """Return everything at a glance."""
@@ -75,8 +76,9 @@ class Inspector:
             bytes=totals.bytes,
             queue=self._queue(),
             disk=disk,
-            store=self._store(),
+            store=self._prober.state(),
             brake=self._brake(),
+            scrub=self._scrub(),
             faults=faults,
             unwatched=str(self._reconciler.blind),
         )
@@ -99,18 +101,19 @@ class Inspector:
             unprotected_bytes=self._unprotected_bytes,
         )
 
-    def _store(self) -> ColdTier:
-        able = self._prober.capabilities
-        return ColdTier(
-            url=self._prober.url,
-            reachable=able is not None and self._pacer.is_reachable,
-            reason=self._pacer.reason or self._prober.reason,
-            capabilities={} if able is None else asdict(able),
-        )
-
     def _brake(self) -> BrakeState:
         brake = self._reconciler.brake
         return BrakeState(engaged=brake.engaged, reason=brake.reason, since=brake.since, missing=brake.missing)
+
+    def _scrub(self) -> ScrubState:
+        oldest, scrubber = self._oldest_check, self._scrubber
+        return ScrubState(
+            oldest_seconds=0.0 if oldest is None else max(0.0, self._clock() - oldest),
+            suspects=scrubber.suspects,
+            doubt=scrubber.doubt,
+            read_back_at=scrubber.read_back_at,
+            hashed_at=scrubber.hashed_at,
+        )
 
     async def explain(self, path: RelPath) -> Explanation:
         """Return what would happen to the asset next, and why."""
@@ -138,7 +141,7 @@ class Inspector:
 
     def _obstacles(self) -> list[str]:
         """Say why nothing at all is uploaded at present, if that is so."""
-        store = self._store()
+        store = self._prober.state()
         return [] if store.reachable else [f"nothing is uploaded at present: {store.reason}"]
 
     def _outlook_unprotected(self, asset: Asset, now: float) -> tuple[str, list[str]]:

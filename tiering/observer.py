@@ -35,6 +35,12 @@ class Observer(Protocol):
     def stored(self, operation: str, result: str, seconds: float) -> None:
         """A request to the store ended: `ok` or the code of its error."""
 
+    def scrubbed(self, check: str, result: str) -> None:
+        """The scrubber looked at a remote copy (`head`, `read-back`) or at a file (`hash`).
+
+        `right`, `missing`, `mismatched`, `corrupt`, `rotten`, `changed` or `unknown`.
+        """
+
 
 class SilentObserver:
     """Counts nothing."""
@@ -61,4 +67,7 @@ class SilentObserver:
         """See Observer."""
 
     def stored(self, operation: str, result: str, seconds: float) -> None:
+        """See Observer."""
+
+    def scrubbed(self, check: str, result: str) -> None:
         """See Observer."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
+from tiering.answers import ColdTier
 from tiering.probe import probe
 from tiering.store import StoreError
 
@@ -34,6 +36,16 @@ class Prober:
     def url(self) -> str:
         """Where the store is."""
         return self._store.url
+
+    def state(self) -> ColdTier:
+        """Return the store as last seen."""
+        able = self.capabilities
+        return ColdTier(
+            url=self.url,
+            reachable=able is not None and self._pacer.is_reachable,
+            reason=self._pacer.reason or self.reason,
+            capabilities={} if able is None else asdict(able),
+        )
 
     async def run(self) -> None:
         """Ask until there is an answer."""

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Final
 from index.errors import UnknownAssetError
 from index.lifecycle import HOT, State
 from tiering.answers import Difference, VerifyProgress, VerifyReport
-from tiering.evidence import is_as_proven, read_sha256
-from tiering.store import CorruptError, NotFoundError, PreconditionError, StoreError
+from tiering.evidence import examine
+from tiering.store import StoreError
 from tiering.strays import Strays, is_settled
 from tiering.tree import FileError, MissingError
 from tiering.workers import for_each
@@ -19,7 +19,7 @@ from tiering.workers import for_each
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Sequence
 
-    from index.asset import Asset, Proof
+    from index.asset import Asset
     from index.catalog import Catalog
     from tiering.store import Store
     from tiering.strays import Page
@@ -29,6 +29,12 @@ AT_ONCE: Final = 16
 PAGE: Final = 256
 ON_THE_WAY: Final = (State.DEMOTING, State.PROMOTING)
 """The states in which the file may be at its name or not."""
+
+_SENTENCES: Final = {
+    "missing": "the store has no {key}",
+    "mismatched": "{key} is another object than proven",
+    "corrupt": "{key} was read back and is wrong",
+}
 MOST_LISTED: Final = 10_000
 """So many differences are listed, and so many superseded keys; all are counted."""
 
@@ -130,27 +136,11 @@ class Verifier:
         if proof is None:
             return None
         try:
-            found = await self._doubt(proof, deep=deep)
-        except NotFoundError:
-            found = "missing", f"the store has no {proof.key}"
+            found = await examine(self._store, proof, deep=deep)
         except StoreError as error:
-            found = "unknown", str(error)
-        return None if found is None else Difference(path=asset.path, kind=found[0], detail=found[1])
-
-    async def _doubt(self, proof: Proof, *, deep: bool) -> tuple[str, str] | None:
-        """Return what is wrong with a remote copy: the kind of difference, and the sentence."""
-        another = "mismatched", f"{proof.key} is another object than proven"
-        wrong = "corrupt", f"{proof.key} was read back and is wrong"
-        if not is_as_proven(await self._store.head(proof.key), proof):
-            return another
-        if not deep:
-            return None
-        try:
-            return None if await read_sha256(self._store, proof.key, etag=proof.etag) == proof.sha256 else wrong
-        except PreconditionError:
-            return another
-        except CorruptError:
-            return wrong
+            return Difference(path=asset.path, kind="unknown", detail=str(error))
+        said = _SENTENCES.get(found)
+        return None if said is None else Difference(path=asset.path, kind=found, detail=said.format(key=proof.key))
 
     async def _compare_disk(self, asset: Asset, *, deep: bool) -> Difference | None:
         if asset.state in ON_THE_WAY:
