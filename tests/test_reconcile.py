@@ -123,10 +123,18 @@ def test_an_access_in_the_past_or_the_future_is_no_news() -> None:
 
 
 def test_a_replicated_asset_keeps_the_ctime_at_which_it_was_hashed() -> None:
-    """Content can change and be given its old mtime: the difference must be there when it is to be demoted."""
+    """Content can change and be given its old mtime: the difference must be there until it is hashed again."""
     assert refreshed(State.REPLICATED, sighting("f", FILE, ctime_ns=9)) == []
     (news,) = refreshed(State.REPLICATED, sighting("f", FILE, ctime_ns=9, links=2))
     assert (news.ctime_ns, news.links) == (0, 2)
+
+
+def test_only_a_replicated_asset_is_touched_by_a_new_ctime() -> None:
+    """Others are hashed anyway before anybody relies on them."""
+    for state in HOT:
+        findings = compare([sighting("f", FILE, ctime_ns=9)], [row("f", state, FILE)], now=NOW)
+        assert [known.path for known in findings.touched] == ["f"] * (state is State.REPLICATED)
+    assert not compare([sighting("f", FILE)], [row("f", State.REPLICATED, FILE)], now=NOW).touched
 
 
 def test_an_asset_in_flight_is_not_refreshed() -> None:

@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from index.asset import printable
-from index.changes import Change, Observations
+from index.changes import Change
 from index.errors import CatalogError
 from index.lifecycle import Event
 from tiering.evidence import is_as_proven
 from tiering.outcome import Outcome
-from tiering.source import AlteredError, NotYetError, Source
+from tiering.rehash import rehash
 from tiering.store import NotFoundError, StoreError, UnavailableError
 from tiering.trash import Safety, discard, listing, move_to_trash, put_back, recheck, trashed_sha256
 from tiering.tree import ChangedError, FileError
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-HASH_STEP: Final = 16 << 20
 BY_HAND: Final = "request"
 """The reason of a demotion that a person asked for."""
 
@@ -106,7 +105,8 @@ class Demoter:
         if reason != BY_HAND and await self._was_read(asset, seen):
             return Outcome(asset, "refused", "it was read since the last scan")
         # Hashed before the store is asked: the answer must be fresh when the file leaves.
-        asset = await self._require_hashed(asset, seen)
+        if seen.ctime_ns != asset.ctime_ns:
+            asset = await rehash(self._catalog, self._tree, asset, settle=self._grace)
         wrong = await self._doubt(asset)
         if wrong is not None:
             self._observer.mismatched(asset)
@@ -145,23 +145,6 @@ class Demoter:
             return False
         await self._catalog.touch({asset.id: (accessed, 0)})
         return True
-
-    async def _require_hashed(self, asset: Asset, seen: Sighting) -> Asset:
-        """Read the file again where its ctime moved on: a new mode or name keeps the proof, new content does not."""
-        if seen.ctime_ns == asset.ctime_ns:
-            return asset
-        source = Source(self._tree, asset, settle=self._grace)
-        try:
-            with source:
-                await asyncio.to_thread(source.open)
-                digests = await asyncio.to_thread(source.hash_parts, HASH_STEP)
-        except (AlteredError, NotYetError) as error:
-            raise ChangedError(asset.path, str(error)) from error
-        if digests.sha256 != _proof_of(asset).sha256:
-            await self._catalog.apply(Change.about(asset, Event.CHANGED, sighting=source.sighting))
-            raise ChangedError(asset.path, "has other content than was uploaded, though its size and time are the same")
-        await self._catalog.observe(Observations(refreshed=[(asset.id, source.sighting)]))
-        return await self._catalog.get(asset.id)
 
     async def _take_away(self, asset: Asset, departure: Departure) -> None:
         """Bring the file where nobody can miss it. Raise FileError, with the file back at its name."""

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from index.rows import Known
     from tiering.glance import Glance
     from tiering.reconcile import Findings
+    from tiering.rehash import Rehasher
     from tiering.revisits import Revisits
     from tiering.tree import Tree
 
@@ -53,6 +54,7 @@ class Intake:
         settle: float,
         clock: Callable[[], float],
         revisits: Revisits,
+        rehasher: Rehasher,
     ) -> None:
         self._catalog = catalog
         self._tree = tree
@@ -60,6 +62,7 @@ class Intake:
         self._settle = settle
         self._clock = clock
         self._revisits = revisits
+        self._rehasher = rehasher
 
     async def take(self, findings: Findings, *, patient: bool, renames: bool = True) -> Taken:
         """Bring in what is there. With `patient`, a new file whose writer is not done is left for a later look.
@@ -70,6 +73,7 @@ class Intake:
         changes = await self._changes(findings.changed)
         moves, unmoved = await self._moves(findings.discovered) if renames else ([], findings.discovered)
         discovered = await self._finished(unmoved) if patient else unmoved
+        self._rehasher.offer(findings.touched)
         for row in findings.held:
             self._postpone(row.path)
         now = self._clock()

@@ -26,12 +26,14 @@ SETTLED: Final = HOT - IN_FLIGHT
 class Findings:
     """What is to be done. `held` are files that differ from what a mover has in hand: to be looked at when it is done.
 
-    `refreshed` are files whose content did not change, with what the index may learn of them.
+    `refreshed` are files whose content did not change, with what the index may learn of them. `touched` are replicated
+    files whose ctime moved on: only reading them tells whether the content is the proven one.
     """
 
     discovered: list[Sighting] = field(default_factory=list)
     changed: list[tuple[Known, Sighting]] = field(default_factory=list)
     refreshed: list[tuple[AssetId, Sighting]] = field(default_factory=list)
+    touched: list[Known] = field(default_factory=list)
     held: list[Known] = field(default_factory=list)
     missing: list[Known] = field(default_factory=list)
 
@@ -48,8 +50,8 @@ def compare(
             findings.discovered.append(sighting)
         elif row.fingerprint != sighting.fingerprint:
             _note_difference(findings, row, sighting)
-        elif row.state not in IN_FLIGHT and (news := _news(row, sighting, now)) is not None:
-            findings.refreshed.append((row.id, news))
+        elif row.state not in IN_FLIGHT:
+            _note_agreement(findings, row, sighting, now)
     hidden = Hidden(oddities)
     findings.missing.extend(row for row in unseen.values() if row.state in SETTLED and not hidden.covers(row.path))
     return findings
@@ -77,13 +79,20 @@ def _note_difference(findings: Findings, row: Known, sighting: Sighting) -> None
         findings.changed.append((row, sighting))
 
 
+def _note_agreement(findings: Findings, row: Known, sighting: Sighting, now: float) -> None:
+    if row.state is State.REPLICATED and sighting.ctime_ns != row.ctime_ns:
+        findings.touched.append(row)
+    if (news := _news(row, sighting, now)) is not None:
+        findings.refreshed.append((row.id, news))
+
+
 def _news(row: Known, sighting: Sighting, now: float) -> Sighting | None:
     """Return what the index should learn of a file whose content is as it was; None where that is nothing."""
     was_touched = sighting.ctime_ns != row.ctime_ns
     is_news = (sighting.disk_bytes, sighting.links) != (row.disk_bytes, row.links)
     if row.state is State.REPLICATED:
         # The row keeps the ctime of the moment when the content was hashed. Content can change and be given its old
-        # mtime: the difference stays visible, and makes the demotion hash again.
+        # mtime: the difference stays visible until it is hashed again.
         sighting = sighting._replace(ctime_ns=row.ctime_ns) if was_touched else sighting
         was_touched = False
     # An access in the future is a clock gone wrong, and would be news at every scan.

@@ -18,6 +18,7 @@ from tiering.census import take_census
 from tiering.directories import BlindSpots
 from tiering.intake import Intake
 from tiering.reconcile import SETTLED, compare
+from tiering.rehash import Rehasher
 from tiering.revisits import Revisits
 from tiering.survey import survey
 from tiering.tree import MissingError
@@ -79,7 +80,16 @@ class Reconciler:
         self._clock = clock
         self._rhythm = rhythm
         self._revisits = Revisits()
-        self._intake = Intake(catalog, tree, root_id=root_id, settle=settle, clock=clock, revisits=self._revisits)
+        self._rehasher = Rehasher(catalog, tree, settle=settle)
+        self._intake = Intake(
+            catalog,
+            tree,
+            root_id=root_id,
+            settle=settle,
+            clock=clock,
+            revisits=self._revisits,
+            rehasher=self._rehasher,
+        )
         self._wanted = asyncio.Event()
         self._begun = 0
         self._ended = 0
@@ -97,6 +107,7 @@ class Reconciler:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._follow_hints(), name="reconciler: hints")
             group.create_task(self._look_again(), name="reconciler: revisits")
+            group.create_task(self._rehasher.run(), name="reconciler: touched files")
             group.create_task(self._scan_repeatedly(), name="reconciler: scans")
 
     async def reconcile_now(self) -> None:
