@@ -88,6 +88,14 @@ def test_the_move_is_durable_when_it_returns(tree: Tree, asset: Asset, acts: lis
     assert acts == ["rename", "sync", "sync"]
 
 
+def test_what_is_discarded_does_not_come_back(tree: Tree, asset: Asset, acts: list[str]) -> None:
+    """A power cut that brought it back would show an old copy to a start that knows of a newer one."""
+    move_to_trash(tree, asset)
+    acts.clear()
+    discard(tree, asset.id)
+    assert acts == ["unlink", "sync"]
+
+
 def test_putting_back_never_leaves_the_file_without_a_name(tree: Tree, asset: Asset, acts: list[str]) -> None:
     """The public name is durable before the one in the trash goes."""
     move_to_trash(tree, asset)

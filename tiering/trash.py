@@ -10,6 +10,7 @@ with its owner, a file that he had just put there: `recheck` tells them apart, a
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from enum import Enum
 from typing import TYPE_CHECKING
 
@@ -103,11 +104,13 @@ def put_back(tree: Tree, asset: Asset) -> bool:
 
 
 def discard(tree: Tree, asset_id: AssetId) -> None:
-    """Unlink the copy in the trash; one that is not there is no error.
+    """Unlink the copy in the trash, durably; one that is not there is no error.
 
-    Not synced: a copy that comes back after a power cut is found by `listing` and discarded again.
+    A copy that came back with a power cut, when its asset has moved on, would be taken for what its owner wants.
     """
-    tree.remove(_place(asset_id))
+    with tree.beneath(_place(asset_id)) as (trash, kept), translated(_place(asset_id)), suppress(FileNotFoundError):
+        os.unlink(kept, dir_fd=trash)
+        sync_directory(trash)
 
 
 def listing(tree: Tree) -> list[AssetId]:
