@@ -304,10 +304,11 @@ async def test_a_file_that_its_owner_writes_meanwhile_stays(place: Place) -> Non
         assert await core.state("a.jpg") is State.REPLICATED
 
 
-async def test_who_reads_along_is_told_that_its_owner_wrote_meanwhile(place: Place) -> None:
-    """The rest of what he was shown will never come, and nobody is left waiting for it."""
+@pytest.mark.parametrize("content", [CONTENT, b""])
+async def test_who_reads_along_is_told_that_its_owner_wrote_meanwhile(place: Place, content: bytes) -> None:
+    """The rest of what he was shown will never come, and nobody is left waiting for it; nothing at all is no answer."""
     async with place.core() as core:
-        asset = await core.cold("a.jpg", CONTENT)
+        asset = await core.cold("a.jpg", content)
         held = Hold(operation="get")
         core.store.script = [held]
         arrival = core.promoter.begin(asset)

@@ -57,6 +57,13 @@ class Stream:
         """Begin to read along; None where it has ended."""
         return None if self._ended else Reader(self, self._landing.open_reader())
 
+    async def wait_proven(self) -> None:
+        """Wait until the digest of the whole agreed. Raise what broke it off."""
+        while not self._proven:
+            if self._broken is not None:
+                raise self._broken
+            await self._news.wait()
+
     async def wait_beyond(self, offset: int) -> int:
         """Wait for bytes after `offset` that may be shown; return where they end. Raise what broke it off."""
         while True:
@@ -82,6 +89,8 @@ class Reader:
     async def __anext__(self) -> bytes:
         """Return the next bytes. Raise what broke the download off."""
         if self._offset >= self._stream.size:
+            # Of an empty asset nothing could be kept back: to say that it is empty is to show all of it.
+            await self._stream.wait_proven()
             raise StopAsyncIteration
         end = await self._stream.wait_beyond(self._offset)
         wanted = min(READ_BYTES, end - self._offset)
