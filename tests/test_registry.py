@@ -17,6 +17,7 @@ from tiering import registry as module
 from tiering.outcome import ConflictError, IgnoredError
 from tiering.store import Attributes, NotFoundError, UnavailableError
 from tiering.stores.faulty import Fail, Hold
+from tiering.tree import DiskFullError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -108,6 +109,26 @@ async def test_what_is_removed_is_nowhere_any_more(place: Place, state: State) -
             await core.tiers.find(A)
         await core.hot(A, b"new")
         assert await core.read(A) == b"new"
+
+
+async def test_what_is_removed_is_removed_though_its_trash_cannot_be_cleared(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever removed it is not told that he has not; the next start clears the trash."""
+
+    def fail(*_: object) -> None:
+        raise DiskFullError(A, "no space left")
+
+    async with place.core() as core:
+        await core.hot(A, CONTENT)
+        monkeypatch.setattr(module, "discard", fail)
+        assert (await core.registry.remove(A)).state is State.GONE
+        assert core.in_trash() == [CONTENT]
+        await purge(core)
+        with pytest.raises(NotFoundError):
+            await place.memory.head("a.jpg")
+        await core.recover()
+        assert core.in_trash() == []
 
 
 @pytest.mark.parametrize("state", sorted(IN_FLIGHT))

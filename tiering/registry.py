@@ -92,8 +92,14 @@ class Registry:
         if asset.state in HOT:
             await self._take_away(asset)
         asset = await self._bury(asset)
-        await asyncio.to_thread(discard, self._tree, asset.id)
+        await self._discard(asset)
         return asset
+
+    async def _discard(self, asset: Asset) -> None:
+        try:
+            await asyncio.to_thread(discard, self._tree, asset.id)
+        except FileError as error:
+            log.warning("removed, but its copy stays in the trash until the next start: %s", error)
 
     async def _bury(self, asset: Asset) -> Asset:
         try:
