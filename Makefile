@@ -33,8 +33,8 @@ torture: setup ## break everything, again and again, for hours (QUICK=1: minutes
 	TORTURE=$(if $(QUICK),quick,long) TORTURE_SEED=$(or $(SEED),$(if $(QUICK),0,$(shell date +%s))) TORTURE_JOURNAL=$(JOURNAL) \
 	  $(BIN)/python -m pytest tests/torture -n 2 --dist worksteal --timeout 7200
 
-bench: setup ## memory under large transfers, a first look at 100,000 files (ONLY=memory or ONLY=scan)
-	$(BIN)/python -m benchmarks.figures $(ONLY)
+bench: setup ## measure beside s5cmd, rclone and nginx, alone on the machine (ONLY=P1, … P10, memory, scan)
+	$(BIN)/python -m benchmarks $(ONLY)
 
 lint: setup
 	$(BIN)/ruff format --check .

@@ -1,7 +1,4 @@
-"""The figures of docs/performance.md: memory and latency under large transfers, and a first look at 100,000 files.
-
-`python -m benchmarks.figures [memory|scan]`. Nothing is asserted: it prints what it saw.
-"""
+"""Memory and latency under large transfers, and a first look at 100,000 files."""
 
 from __future__ import annotations
 
@@ -9,26 +6,22 @@ import json
 import os
 import statistics
 import subprocess
-import sys
-import tempfile
 import threading
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from demo.s5cmd import S5cmd
-from demo.seaweed import CREDENTIALS, Seaweed
+from benchmarks.ground import CLOSED, a_ground, wait_until
+from demo.seaweed import CREDENTIALS
 from demo.service import Service
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from pathlib import Path
 
 MIB: Final = 1 << 20
 UPLOADED: Final = 2048 * MIB
 PROMOTED: Final = 1024 * MIB
 DIRECTORIES: Final = 1000
 FILES_EACH: Final = 100
-CLOSED: Final = "http://127.0.0.1:9"
 
 
 class Poller(threading.Thread):
@@ -54,54 +47,41 @@ class Poller(threading.Thread):
         self._over.set()
         self.join()
 
-    def report(self) -> None:
-        """Print the figures."""
+    def lines(self) -> list[str]:
+        """Return the figures."""
         centiles = statistics.quantiles(self.seconds, n=100)
-        print(f"  answers          {len(self.seconds)}")
         p50, p99, most = (1e3 * seconds for seconds in (centiles[49], centiles[98], max(self.seconds)))
-        print(f"  p50 / p99 / max  {p50:.1f} / {p99:.1f} / {most:.1f} ms")
-        print(f"  resident memory  {max(self.resident) / MIB:.0f} MiB at most")
+        return [
+            f"    health answered  p50 {p50:.1f}, p99 {p99:.1f}, max {most:.1f} ms ({len(self.seconds):,} times)",
+            f"    resident memory  {max(self.resident) / MIB:.0f} MiB at most",
+        ]
 
 
-def main() -> None:
-    """Run what is asked for, or everything."""
-    wanted = sys.argv[1:] or [*BENCHMARKS]
-    for name in wanted:
-        with tempfile.TemporaryDirectory(prefix="tierd-bench-") as place:
-            BENCHMARKS[name](Path(place))
-
-
-def memory(place: Path) -> None:
+def memory(place: Path) -> list[str]:
     """Upload one large file while another is promoted."""
-    with Seaweed(place / "s") as server:
-        S5cmd(server.endpoint).make_bucket("bench")
-        settings = {
-            "STORE__URL": "s3://bench/host",
-            "STORE__ENDPOINT": server.endpoint,
-            "METRICS__LISTEN": "",
-            "TIERING__COOL_DOWN": "0s",
-        }
-        with Service(place, place / "log", settings=settings, credentials=CREDENTIALS) as service:
-            _write(service.root / "promoted.bin", PROMOTED)
-            _wait(lambda: service.status()["assets"]["replicated"] == 1)
-            service.client.demote(["promoted.bin"])
-            print(f"memory: {UPLOADED // MIB} MiB uploaded while {PROMOTED // MIB} MiB are promoted")
-            _write(service.root / "uploaded.part", UPLOADED)
-            poller = Poller(service)
-            poller.start()
-            began = time.monotonic()
-            (service.root / "uploaded.part").rename(service.root / "uploaded.bin")
-            service.client.promote(["promoted.bin"])
-            promoted = time.monotonic() - began
-            _wait(lambda: service.status()["assets"]["replicated"] == 2)  # noqa: PLR2004 - both files
-            uploaded = time.monotonic() - began
-            poller.stop()
-            print(f"  promoted in      {promoted:.1f} s ({PROMOTED / MIB / promoted:.0f} MiB/s)")
-            print(f"  replicated in    {uploaded:.1f} s ({UPLOADED / MIB / uploaded:.0f} MiB/s, hashed first)")
-            poller.report()
+    with a_ground(place) as ground, ground.service("host") as service:
+        _write(service.root / "promoted.bin", PROMOTED)
+        wait_until(lambda: service.status()["assets"]["replicated"] == 1)
+        service.client.demote(["promoted.bin"])
+        _write(service.root / "uploaded.part", UPLOADED)
+        poller = Poller(service)
+        poller.start()
+        began = time.monotonic()
+        (service.root / "uploaded.part").rename(service.root / "uploaded.bin")
+        service.client.promote(["promoted.bin"])
+        promoted = time.monotonic() - began
+        wait_until(lambda: service.status()["assets"]["replicated"] == 2)  # noqa: PLR2004 - both files
+        uploaded = time.monotonic() - began
+        poller.stop()
+    return [
+        f"memory: {UPLOADED // MIB} MiB uploaded while {PROMOTED // MIB} MiB are promoted",
+        f"    promoted in      {promoted:.1f} s ({PROMOTED / MIB / promoted:.0f} MiB/s)",
+        f"    replicated in    {uploaded:.1f} s ({UPLOADED / MIB / uploaded:.0f} MiB/s, hashed first)",
+        *poller.lines(),
+    ]
 
 
-def scan(place: Path) -> None:
+def scan(place: Path) -> list[str]:
     """Look at 100,000 files in 1,000 directories for the first time, the store being away."""
     settings = {
         "STORE__URL": "s3://bench/host",
@@ -119,14 +99,16 @@ def scan(place: Path) -> None:
     with service:
         ready = time.monotonic() - began
         # Its log is read until then: a daemon that is asked all the time is slower.
-        _wait(lambda: _reconciled(service.log) is not None)
+        wait_until(lambda: _reconciled(service.log) is not None)
         known = time.monotonic() - began
         reconciled = _reconciled(service.log) or {}
-        print(f"scan: {reconciled['files']} files in {DIRECTORIES} directories")
-        print(f"  find             {find:.2f} s")
-        print(f"  ready            {ready:.2f} s after the start")
-        print(f"  all known        {known - ready:.2f} s later, {(known - ready) / find:.1f} times find")
-        print(f"  reconcile itself {reconciled['seconds']:.2f} s, {reconciled['seconds'] / find:.1f} times find")
+    return [
+        f"scan: {reconciled['files']:,} files in {DIRECTORIES:,} directories",
+        f"    find             {find:.2f} s",
+        f"    ready            {ready:.2f} s after the start",
+        f"    all known        {known - ready:.2f} s later, {(known - ready) / find:.1f} times find",
+        f"    reconcile itself {reconciled['seconds']:.2f} s, {reconciled['seconds'] / find:.1f} times find",
+    ]
 
 
 def _reconciled(log: Path) -> dict[str, Any] | None:
@@ -146,17 +128,3 @@ def _write(path: Path, size: int) -> None:
     with path.open("wb") as file:
         for number in range(size // MIB):
             file.write(number.to_bytes(8, "big") + block[8:])
-
-
-def _wait(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 600
-    while not condition():
-        if time.monotonic() > deadline:
-            raise TimeoutError("not within ten minutes")
-        time.sleep(0.02)
-
-
-BENCHMARKS: Final[dict[str, Callable[[Path], Any]]] = {"memory": memory, "scan": scan}
-
-if __name__ == "__main__":
-    main()

@@ -120,6 +120,12 @@ class Service:
         lines = Path(f"/proc/{self._process.pid}/status").read_text(encoding="ascii").splitlines()
         return 1024 * next((int(each.split()[1]) for each in lines if each.startswith(line)), 0)
 
+    def processor_seconds(self) -> float:
+        """Return the processor time that it has used since it was started."""
+        assert self._process is not None
+        fields = Path(f"/proc/{self._process.pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
     def _measure(self) -> None:
         """Note the highest resident memory, while the process is still there to be asked."""
         self.peak_bytes = max(self.peak_bytes, self.resident("VmHWM:"))
