@@ -38,8 +38,8 @@ def test_a_target_is_reached_or_missed() -> None:
     [*_, reached] = race([110.0] * 3, [100.0] * 3).lines("tierd", target=1.1)
     [*_, missed] = race([109.0] * 3, [100.0] * 3).lines("tierd", target=1.1)
 
-    assert reached.endswith("1.10, to reach 1.10: reached")
-    assert missed.endswith("1.09, to reach 1.10: MISSED")
+    assert reached.endswith("to reach 1.10: reached")
+    assert missed.endswith("1.09 (1.09-1.09), to reach 1.10: MISSED")
 
 
 def test_noise_is_not_reported() -> None:
