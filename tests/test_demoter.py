@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
+import shutil
 import subprocess
 import sys
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -23,7 +26,6 @@ from tiering.stores.faulty import Fail, Hold
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from core import Core, Place
 
@@ -373,6 +375,62 @@ async def test_who_asks_for_it_meanwhile_gets_it_back_at_once(place: Place) -> N
         assert opened.location.read_bytes() == CONTENT
         assert (await demotion).reason == "was asked for meanwhile"
         assert await core.state("a.jpg") is State.REPLICATED
+
+
+FOREIGN = """
+import asyncio, os, sys
+from pathlib import Path
+from core import a_place, until
+from index.asset import RelPath
+from index.lifecycle import State
+from tiering import file_lease
+from tiering.answers import Selection
+
+async def demote(directory):
+    async with a_place(directory).core(grace=0.5) as core:
+        await core.new("f")
+        if os.geteuid() == 0:
+            os.chown(core.tree.root / "f", 4242, 4242)
+        else:  # nobody else's file can be had: the kernel's answer is all that is made up
+            file_lease._ask = lambda _fd, _kind: file_lease.Quiet.UNKNOWN
+        await core.reconciler._scan()
+        await asyncio.sleep(0.5)  # no file lease tells when its writer is done: it must have been left alone so long
+        await core.upload_all()
+        (result,) = await core.orders.demote(Selection(paths=(RelPath("f"),)))
+        told = await core.inspector.explain(RelPath("f"))
+        print(result.outcome, result.state, result.reason, sep="|")
+        print(told.next, *told.reasons, sep="|")
+        print(core.on_disk("f"), core.in_trash())
+        await until(lambda: core.catalog.totals.assets[State.COLD] == 1)
+        await until(lambda: not core.in_trash())
+        print((await core.inspector.explain(RelPath("f"))).next)
+
+file_lease.ignore_sigio()
+asyncio.run(demote(Path(sys.argv[1])))
+"""
+
+
+def test_who_demotes_another_users_file_is_told_that_it_waits(tmp_path: Path) -> None:
+    """Without CAP_LEASE: at once, until when and why, by the answer and by explain; and it ends as it should."""
+    tests = Path(__file__).parent
+    drop = [shutil.which("setpriv"), "--bounding-set", "-lease", "--inh-caps", "-lease"] if os.geteuid() == 0 else []
+    ran = subprocess.run(
+        [*drop, sys.executable, "-c", FOREIGN, str(tmp_path / "place")],
+        cwd=tests.parent,
+        env={**os.environ, "PYTHONPATH": f"{tests}:{tests.parent}"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert ran.returncode == 0, ran.stderr
+    answer, explained, places, after = ran.stdout.splitlines()
+    outcome, state, reason = answer.split("|")
+    assert (outcome, state) == ("started", "demoting")
+    assert re.match(r"its local copy waits in the trash until \d{4}-\d\d-\d\dT[\d:]{8}\+00:00: .*CAP_LEASE", reason)
+    assert explained == f"is demoted|{reason}"
+    assert places == "None [b'content']"
+    assert after == "is promoted when it is asked for"
 
 
 # --- a stop

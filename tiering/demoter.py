@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from index.asset import printable
@@ -38,13 +40,23 @@ log = logging.getLogger(__name__)
 BY_HAND: Final = "request"
 """The reason of a demotion that a person asked for."""
 
+_NO_FILE_LEASE: Final = (
+    "the kernel grants no file lease on it, so that somebody may still have it open"
+    " (it is another user's and tierd lacks CAP_LEASE, or its file system knows no file leases)"
+)
+
 
 @dataclass(slots=True)
 class Departure:
-    """A demotion under way: `over` is set when it has ended, `wanted` by who needs the asset meanwhile."""
+    """A demotion under way: `over` is set when it has ended, `wanted` by who needs the asset meanwhile.
+
+    `waits` is set while its copy waits in the trash, `until` says how long, in seconds since the epoch.
+    """
 
     over: asyncio.Event
     wanted: asyncio.Event
+    waits: asyncio.Event
+    until: float = 0.0
 
 
 class Demoter:
@@ -79,14 +91,24 @@ class Demoter:
             departure.wanted.set()
             await departure.over.wait()
 
-    async def demote(self, asset: Asset, *, reason: str) -> Outcome:
+    def waits_because(self, asset_id: AssetId) -> str | None:
+        """Return until when the asset's copy waits in the trash and why, for people; None where it does not."""
+        departure = self._departures.get(asset_id)
+        if departure is None or not departure.waits.is_set():
+            return None
+        until = datetime.fromtimestamp(departure.until, UTC).isoformat(timespec="seconds")
+        return f"its local copy waits in the trash until {until}: {_NO_FILE_LEASE}"
+
+    async def demote(self, asset: Asset, *, reason: str, waits: asyncio.Event | None = None) -> Outcome:
         """Remove the local copy of a replicated asset, if that is safe now. `reason` is for the metrics.
+
+        `waits` is set when its copy has to wait in the trash, which `waits_because` then tells more of.
 
         The outcome is `done`, `refused`, or `failed` where the store does not answer: for no other asset will it, then.
         """
         if asset.id in self._departures:
             return Outcome(asset, "refused", "it is being demoted already")
-        departure = self._departures[asset.id] = Departure(asyncio.Event(), asyncio.Event())
+        departure = self._departures[asset.id] = Departure(asyncio.Event(), asyncio.Event(), waits or asyncio.Event())
         try:
             outcome = await self._demote(asset, departure, reason)
         except UnavailableError as error:
@@ -157,6 +179,8 @@ class Demoter:
             raise
 
     async def _wait_grace(self, asset: Asset, departure: Departure) -> None:
+        departure.until = time.time() + self._grace
+        departure.waits.set()
         try:
             async with asyncio.timeout(self._grace):
                 await departure.wanted.wait()

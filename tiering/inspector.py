@@ -133,6 +133,8 @@ class Inspector:
                 return ("stays", [stay, idle]) if stay else ("may be demoted", [idle, self._keeper.pressure()])
             case State.COLD:
                 return "is promoted when it is asked for", ["its bytes are in the store"]
+            case State.DEMOTING if why := self._keeper.waits_because(asset):
+                return "is demoted", [why]
             case State.DAMAGED:
                 failure = asset.failure.message if asset.failure else "its remote copy is missing or wrong"
                 return "waits for a person", [failure]

@@ -98,6 +98,10 @@ class Keeper:
                 async with asyncio.timeout(self.interval):
                     await self._wake.wait()
 
+    def waits_because(self, asset: Asset) -> str | None:
+        """Return until when its local copy waits in the trash and why, for people; None where it does not."""
+        return self._demoter.waits_because(asset.id)
+
     def pressure(self) -> str:
         """Return how full the disk is against its marks, in words."""
         if self.watermarks is None:

@@ -62,7 +62,7 @@ class Orders:
         return await self._carry_out(selection, self._judge_promotion, self._promote, dry_run=dry_run, wait=wait)
 
     async def demote(self, selection: Selection, *, dry_run: bool = False, wait: bool = True) -> list[Result]:
-        """Remove local copies: times are overridden, safety never."""
+        """Remove local copies: times are overridden, safety never. What has to wait in the trash is `started`."""
         return await self._carry_out(selection, self._judge_demotion, self._demote, dry_run=dry_run, wait=wait)
 
     async def pin(self, selection: Selection, *, dry_run: bool = False, wait: bool = True) -> list[Result]:
@@ -165,7 +165,19 @@ class Orders:
         return Outcome(await self._promoter.begin(asset).wait(), "done")
 
     async def _demote(self, asset: Asset) -> Outcome:
-        return await self._demoter.demote(asset, reason=BY_HAND)
+        waits = asyncio.Event()
+        demotion = self._group.create_task(
+            self._demoter.demote(asset, reason=BY_HAND, waits=waits), name="demotion by hand"
+        )
+        waiting = asyncio.ensure_future(waits.wait())
+        try:
+            await asyncio.wait([demotion, waiting], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            waiting.cancel()
+        if demotion.done():
+            return demotion.result()
+        # That takes minutes, for which nobody should have to wait without a word.
+        return Outcome(await self._catalog.get(asset.id), "started", self._demoter.waits_because(asset.id) or "")
 
     async def _set_pinned(self, selection: Selection, *, pinned: bool, dry_run: bool, wait: bool) -> list[Result]:
         def judge(asset: Asset) -> Outcome | None:
