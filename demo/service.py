@@ -60,9 +60,15 @@ class Service:
 
     def start(self) -> float:
         """Start it, and return after how many seconds it answered."""
-        began = time.monotonic()
+        self._process = self._spawn()
+        return self._wait_answer()
+
+    def _spawn(self) -> subprocess.Popen[bytes]:
         command = [program("tierd"), "serve"]
-        self._process = spawn(command, environment=self._environment, directory=self.directory, log=self.log)
+        return spawn(command, environment=self._environment, directory=self.directory, log=self.log)
+
+    def _wait_answer(self) -> float:
+        began = time.monotonic()
         while time.monotonic() < began + START_SECONDS:
             try:
                 self.client.health()

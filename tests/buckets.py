@@ -55,9 +55,15 @@ class Bucket:
 
     def keys(self) -> set[str]:
         """Return the keys of all objects but tierd's own: a kill in a probe leaves those, to be swept in a day."""
-        pages = self._s3.get_paginator("list_objects_v2").paginate(Bucket=NAME, Prefix=f"{self.prefix}/")
-        whole = (found["Key"] for page in pages for found in page.get("Contents", ()))
-        return {key.removeprefix(f"{self.prefix}/") for key in whole if RESERVED not in key}
+        return {key.removeprefix(f"{self.prefix}/") for key in self._listed() if RESERVED not in key}
+
+    def etags(self) -> set[str]:
+        """Return the ETags of all objects."""
+        return set(self._listed().values())
+
+    def probes(self) -> set[str]:
+        """Return the keys of what probes have left."""
+        return {key for key in self._listed() if RESERVED in key}
 
     def head(self, key: str) -> dict[str, Any]:
         """Return what the server says about an object."""
@@ -78,6 +84,11 @@ class Bucket:
         """Remove an object."""
         self._s3.delete_object(Bucket=NAME, Key=self._whole(key))
 
+    def unfinished(self) -> list[str]:
+        """Return the keys of all uploads that were begun and neither completed nor aborted."""
+        found = self._s3.list_multipart_uploads(Bucket=NAME, Prefix=f"{self.prefix}/").get("Uploads", ())
+        return [upload["Key"] for upload in found]
+
     def parts(self) -> dict[str, set[int]]:
         """Return the parts that unfinished uploads have, by key."""
         found = self._s3.list_multipart_uploads(Bucket=NAME, Prefix=f"{self.prefix}/").get("Uploads", ())
@@ -96,6 +107,11 @@ class Bucket:
             into = Path(name, "all")
             client.download(self.url, into)
             return {str(path.relative_to(into)): sha256_of(path) for path in into.rglob("*") if path.is_file()}
+
+    def _listed(self) -> dict[str, str]:
+        """Return the ETag of every object, by its whole key."""
+        pages = self._s3.get_paginator("list_objects_v2").paginate(Bucket=NAME, Prefix=f"{self.prefix}/")
+        return {found["Key"]: found["ETag"].strip('"') for page in pages for found in page.get("Contents", ())}
 
     def _parts_of(self, upload: dict[str, Any]) -> set[int]:
         try:
