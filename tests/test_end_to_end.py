@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     from buckets import Bucket
 
+    from demo.seaweed import Seaweed
+
 pytest_plugins = ["promtool"]
 
 NAMES = {
@@ -200,12 +202,17 @@ def test_figures_against_a_hand_count(bucket: Bucket, launch: Launch, promtool: 
         assert (said.returncode, said.stdout, said.stderr) == (0, b"", b"")
 
 
-def test_drain(bucket: Bucket, launch: Launch) -> None:
+def test_drain(bucket: Bucket, launch: Launch, seaweed_server: Seaweed) -> None:
     """`tierd drain` returns when nothing is left that only this disk has; its exit code says how it ended."""
-    daemon = launch(bucket, UPLOAD__BANDWIDTH="4 MiB")
+    daemon = launch(bucket)
     files = {f"{number}.bin": random.Random(number).randbytes(MIB) for number in range(6)}
-    daemon.drop(files)
-    early = daemon.command("drain", "--json", "--timeout", "0")
+    seaweed_server.suspend()
+    try:
+        daemon.drop(files)
+        daemon.wait("they are known", lambda: len(daemon.assets()) == len(files))
+        early = daemon.command("drain", "--json", "--timeout", "0")
+    finally:
+        seaweed_server.resume()
     assert early.returncode == 75
     assert not outcome(early)["done"]
     done = daemon.command("drain", "--json")
