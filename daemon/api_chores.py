@@ -1,4 +1,4 @@
-"""What only an administrator does: verify the store, drain the uploads, release the brake."""
+"""What only an administrator does: verify the store, drain the uploads, release the brake, call the doctor."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
 
 from daemon import bodies, models
+from daemon.doctor import Verdict
 from daemon.peers import Right
 from daemon.problem import ApiError
 from daemon.responses import Lines, json_response
@@ -17,10 +18,11 @@ from index.asset import printable
 from tiering.answers import DrainProgress, DrainReport, VerifyProgress, VerifyReport
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Iterable
 
     from aiohttp.web import BaseRequest, StreamResponse
 
+    from daemon.doctor import Row
     from daemon.route import Call, Service
 
 Step = VerifyProgress | VerifyReport | DrainProgress | DrainReport
@@ -36,6 +38,11 @@ async def drain(service: Service, call: Call) -> StreamResponse:
     """Upload everything now."""
     asked = await call.body(bodies.Drain)
     return await _tell(call.request, service.drain.drain(wait=asked.wait, timeout=asked.timeout))
+
+
+async def examine(service: Service, call: Call) -> StreamResponse:  # noqa: ARG001 - handlers are all alike
+    """Look for what is wrong with this host and its store."""
+    return json_response(examination_view(await service.examine()))
 
 
 async def resume(service: Service, call: Call) -> StreamResponse:
@@ -87,7 +94,21 @@ def step_view(step: Step) -> dict[str, Any]:
             return {"report": {**given, "counts": dict(step.counts), **lists, "ok": not differences}}
 
 
+def examination_view(rows: Iterable[Row]) -> dict[str, Any]:
+    """Return what the doctor found."""
+    findings = [{"check": row.check, **asdict(row.finding)} for row in rows]
+    return {"findings": findings, "ok": all(found["verdict"] != Verdict.FAILED for found in findings)}
+
+
 ROUTES: Final = (
+    Route(
+        method="POST",
+        template="/v1/doctor",
+        handler=examine,
+        summary="Look for what is wrong with this host and its store",
+        right=Right.ADMIN,
+        answers={200: models.Examination},
+    ),
     Route(
         method="POST",
         template="/v1/verify",

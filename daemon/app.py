@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
-from functools import cached_property
+from functools import cached_property, partial
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Final
 
+from daemon.checks import examine_place
+from daemon.circumstances import Circumstances
 from daemon.followers import Followers
 from daemon.metrics import Metrics
 from daemon.peers import Access
@@ -31,6 +33,7 @@ from tiering.pacing import Bandwidth, ByteBudget, Pacer
 from tiering.planner import Planner
 from tiering.policies.age import AgePolicy
 from tiering.policies.lru import LruPolicy
+from tiering.probe import probe
 from tiering.prober import Prober
 from tiering.promoter import Promoter
 from tiering.reconciler import Reconciler
@@ -48,6 +51,7 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Coroutine
 
+    from daemon.doctor import Row
     from daemon.settings import Settings
     from index.catalog import Catalog
     from tiering.policy import TierPolicy
@@ -280,6 +284,18 @@ class Parts:
 
     # What answers.
 
+    async def examine(self) -> list[Row]:
+        """Look for what is wrong with this host and its store, as it is now."""
+        return await examine_place(
+            Circumstances(
+                settings=self.settings,
+                store=self._store,
+                faults=self.catalog.faults,
+                capabilities=partial(probe, self._store, name=f"{self._root_id}-doctor"),
+                uploads=self.catalog.upload_ids,
+            )
+        )
+
     @cached_property
     def metrics(self) -> Metrics:
         """The figures for Prometheus."""
@@ -350,6 +366,7 @@ class Parts:
             inspector=self.inspector,
             verifier=Verifier(self.catalog, self.tree, self.store, clock=time.time),
             drain=Drain(self.catalog, scan=self.reconciler.reconcile_now, clock=time.time),
+            examine=self.examine,
             reconciler=self.reconciler,
             observer=self.metrics,
             access=Access.named(read=api.read, write=api.write, admin=api.admin),

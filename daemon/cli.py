@@ -12,7 +12,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from daemon import cli_assets, cli_config, cli_download, cli_moves, cli_operations, cli_upload, render
+from daemon import cli_assets, cli_config, cli_doctor, cli_download, cli_moves, cli_operations, cli_upload, render
 from daemon.cli_options import Code, Options, error_code
 from daemon.client import TierdError
 from daemon.sources import ConfigError
@@ -28,6 +28,7 @@ COMMANDS: Final[dict[str, tuple[Callable[..., object], ...]]] = {
         cli_operations.stats,
         cli_operations.events,
         cli_operations.verify,
+        cli_doctor.doctor,
         cli_operations.drain,
         cli_operations.resume,
     ),

@@ -45,7 +45,7 @@ def status(context: typer.Context) -> None:
             ),
             ("store", store["url"] if store["reachable"] else f"{store['url']}: not reachable: {store['reason']}"),
             ("brake", _brake(brake)),
-            ("scrub", _scrub(found["scrub"])),
+            ("scrub", _scrub(found["scrub"], found["assets"].get("cold", 0))),
         )
     )
 
@@ -163,9 +163,9 @@ def _brake(brake: Report) -> str:
     return f"engaged since {render.moment(brake['since'])}: {brake['reason']}; see: tierd resume"
 
 
-def _scrub(scrub: Report) -> str:
+def _scrub(scrub: Report, cold: int) -> str:
     days = scrub["oldest_seconds"] / 86_400
-    said = [f"every cold asset was checked in the last {days:.1f} days" if days else "nothing to check is cold"]
+    said = [f"every cold asset was checked in the last {days:.1f} days" if cold else "nothing is cold"]
     said += [f"last read back {render.moment(scrub['read_back_at'])}"] if scrub["read_back_at"] else []
     said += [f"{scrub['suspects']} seem missing or wrong"] if scrub["suspects"] else []
     said += [f"the store is doubted: {scrub['doubt']}; see: tierd verify"] if scrub["doubt"] else []

@@ -36,6 +36,7 @@ NEVER: Final = 600
 LEAST_PAUSE_SECONDS: Final = 0.5
 RENEWAL_SECONDS: Final = 10.0
 ACT_SECONDS: Final = 86_400.0
+DOCTOR_SECONDS: Final = 900.0
 """A promotion of many large assets is one answer; a daemon that dies meanwhile breaks the connection."""
 
 
@@ -217,6 +218,10 @@ class Client:
     def drain(self, *, wait: bool = True, timeout: float | None = None) -> Iterator[Json]:
         """Upload everything now; yield `progress` objects until nothing is unprotected, at last a `report`."""
         return self._report("drain", {"wait": wait, "timeout": timeout})
+
+    def doctor(self) -> Json:
+        """Have the daemon look for what is wrong with its host and its store; return `findings` and `ok`."""
+        return self._wire.ask("POST", target("doctor"), timeout=DOCTOR_SECONDS)
 
     def resume(self) -> Json:
         """Release the brake: a person has looked. Returns when the whole tree was looked at again."""

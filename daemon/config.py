@@ -48,7 +48,17 @@ def load(named: Path | None, environ: Mapping[str, str]) -> Settings:
 
     Raise ConfigError with everything that is wrong.
     """
-    file = find_file(named, environ)
+    settings, problems = judge(find_file(named, environ), environ)
+    if problems:
+        raise ConfigError(problems)
+    return settings
+
+
+def judge(file: Path | None, environ: Mapping[str, str]) -> tuple[Settings, list[Problem]]:
+    """Return the settings, with defaults where a value is wrong, and everything that is wrong.
+
+    Raise ConfigError where the file cannot be read at all.
+    """
     written = read_file(file) if file else {}
     overrides, strangers = _read_overrides(environ)
     settings, wrong = _validate(_merge(written, overrides), file)
@@ -58,10 +68,7 @@ def load(named: Path | None, environ: Mapping[str, str]) -> Settings:
         for found in find_contradictions(settings)
         if wrong_keys.isdisjoint(found.keys)
     ]
-    problems = [*strangers, *wrong, *contradictions]
-    if problems:
-        raise ConfigError(problems)
-    return settings
+    return settings, [*strangers, *wrong, *contradictions]
 
 
 def _read_overrides(environ: Mapping[str, str]) -> tuple[dict[str, dict[str, Override]], list[Problem]]:

@@ -299,6 +299,22 @@ class VerifyLine(Model):
     error: ErrorDetail | None = None
 
 
+class Finding(Model):
+    """One thing that a check of the doctor's has to say; `remedy` is empty where there is nothing to do."""
+
+    check: str
+    verdict: Literal["ok", "warning", "failed"]
+    message: str
+    remedy: str
+
+
+class Examination(Model):
+    """What the doctor found; `ok` where nothing has failed."""
+
+    findings: list[Finding]
+    ok: bool
+
+
 class DrainProgress(Model):
     """What has no proven remote copy yet."""
 

@@ -96,12 +96,13 @@ async def mark_root(catalog: Catalog, tree: Tree) -> tuple[str, bool]:
 
 async def open_store(settings: Settings, catalog: Catalog) -> Store:
     """Open the cold tier that the configuration names; it need not be reachable yet."""
-    store = await _connect(settings, is_new=await catalog.recall(STORE) is None)
+    store = await connect(settings, is_new=await catalog.recall(STORE) is None)
     await catalog.remember(STORE, settings.store.url)
     return store
 
 
-async def _connect(settings: Settings, *, is_new: bool) -> Store:
+async def connect(settings: Settings, *, is_new: bool) -> Store:
+    """Open the store. A directory is made one only where it `is_new`."""
     match settings.store.scheme:
         case "memory":
             log.warning("the store is memory: everything in it is gone when the daemon stops")

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from aiohttp.web import BaseRequest
 
+    from daemon.doctor import Row
     from daemon.followers import Followers
     from daemon.metrics import Rates
     from daemon.peers import Access
@@ -60,6 +61,7 @@ class Service:
     inspector: Inspector
     verifier: Verifier
     drain: Drain
+    examine: Callable[[], Awaitable[list[Row]]]
     reconciler: Reconciler
     observer: Observer
     access: Access

@@ -13,7 +13,7 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar
 
-from index import admission, ledger, queries, records, totals, uploads
+from index import admission, checkup, ledger, queries, records, totals, uploads
 from index.asset import Asset, AssetId, RelPath, path_to_bytes
 from index.changes import Change
 from index.commits import Commits
@@ -314,6 +314,10 @@ class Catalog:
         """Return every upload under way."""
         return await self._connection.submit(uploads.read_uploads)
 
+    async def upload_ids(self) -> set[str]:
+        """Return the store's ids of every upload under way."""
+        return {upload.upload_id for upload in await self.uploads()}
+
     # Facts and events
 
     async def remember(self, name: str, value: str) -> None:
@@ -324,6 +328,10 @@ class Catalog:
         """Return a fact that was remembered."""
         row = await self._connection.submit(lambda raw: raw.execute(queries.RECALL, (name,)).fetchone())
         return None if row is None else str(row[0])
+
+    async def faults(self) -> Sequence[str]:
+        """Read every page of the file, about a second a million assets, and return what is wrong with it."""
+        return await self._connection.submit(checkup.faults)
 
     async def events(self, after: int, *, limit: int) -> Sequence[Record]:
         """Return the records with a higher cursor, in order."""

@@ -10,6 +10,7 @@ import os
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from daemon.doctor import Finding, Row, Verdict
 from index.asset import Asset, AssetId, Proof, ProofMethod, RelPath
 from index.errors import UnknownAssetError
 from index.lifecycle import HOT, State
@@ -282,6 +283,10 @@ class FakeTiers:
         await self._asked("drain", **how)
         yield DrainProgress(unprotected=1, unprotected_bytes=10, stuck=0)
         yield DrainReport(done=True, unprotected=0, unprotected_bytes=0, stuck=(RelPath("s\udcff"),))
+
+    async def examine(self) -> list[Row]:
+        await self._asked("examine")
+        return [Row("store", Finding(Verdict.FAILED, "no answer", "start it"))]
 
     def release(self) -> None:
         self.calls.append("release")

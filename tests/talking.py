@@ -205,6 +205,7 @@ async def serve(
         inspector=parts,
         verifier=parts,
         drain=parts,
+        examine=parts.examine,
         reconciler=parts,
         observer=observer,
         access=access or Access(own_uid=os.geteuid()),

@@ -502,3 +502,10 @@ async def test_each_request_is_a_line_in_the_log(served: Served, caplog: pytest.
         await served.get("/v1/health")
     (record,) = caplog.records
     assert "GET /v1/health -> 200 (uid " in record.getMessage()
+
+
+async def test_the_doctor_is_called(served: Served) -> None:
+    """Everything that was found, and whether anything failed."""
+    answer = await served.ask("POST", "/v1/doctor")
+    found = {"check": "store", "verdict": "failed", "message": "no answer", "remedy": "start it"}
+    assert as_promised(models.Examination, answer) == {"findings": [found], "ok": False}

@@ -17,6 +17,9 @@ import pytest
 from stub import Answer, Request, Stub, asset, error, lines
 
 from daemon import cli
+from daemon.checks import CHECKS
+from daemon.examination import OUTSIDE
+from daemon.instance import hold_lock
 from daemon.render import moment
 
 if TYPE_CHECKING:
@@ -104,7 +107,7 @@ def test_the_commands_are_the_contracts() -> None:
     """These and no others, each with a help text."""
     names = {command.__name__.partition("_")[0] for group in cli.COMMANDS.values() for command in group}
     words = "serve status list get upload download promote demote pin unpin retry rm explain events stats verify"
-    assert names == {*words.split(), "drain", "resume"}
+    assert names == {*words.split(), "drain", "resume", "doctor"}
     assert all(command.__doc__ for group in cli.COMMANDS.values() for command in group)
 
 
@@ -233,7 +236,7 @@ def test_status_says_what_matters(stub: Stub, tierd: Run) -> None:
         "disk         2.0 KiB used, 2.0 KiB free of 4.0 KiB",
         "store        s3://b",
         "brake        not engaged",
-        "scrub        every cold asset was checked in the last 0.5 days",
+        "scrub        nothing is cold",
     ]
     brake = {"engaged": True, "reason": "all is gone", "since": 86_400.0 * 365, "missing": 9}
     scrub = {"oldest_seconds": 0, "suspects": 2, "doubt": "too many", "read_back_at": 86_400.0 * 365, "hashed_at": None}
@@ -242,7 +245,10 @@ def test_status_says_what_matters(stub: Stub, tierd: Run) -> None:
     said = tierd.out.splitlines()[-2:]
     assert "engaged since 1971-01-01" in said[0]
     assert said[0].endswith(": all is gone; see: tierd resume")
-    assert "nothing to check is cold, last read back 1971-01-01" in said[1]
+    assert "nothing is cold, last read back 1971-01-01" in said[1]
+    stub.answers["GET /v1/status"] = Answer(STATUS | {"assets": {"cold": 1}})
+    assert tierd("status") == 0
+    assert tierd.out.endswith("scrub        every cold asset was checked in the last 0.5 days\n")
     assert said[1].endswith(", 2 seem missing or wrong, the store is doubted: too many; see: tierd verify")
 
 
@@ -323,6 +329,52 @@ def test_verify(stub: Stub, tierd: Run) -> None:
     superseded = "".join(f"{key}\tsuperseded\tno asset needs this object any more\n" for key in "bc")
     assert tierd.out == f"a\tmissing\tno object\n{superseded}"
     assert tierd.err == "2 assets (9 B), 2 files, 2 objects: 1 difference (1 missing), 2 superseded\n"
+
+
+def test_doctor(stub: Stub, tierd: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The daemon is asked, and what it may not be asked is looked at from here; on a terminal, remedies have a line."""
+    (tmp_path / "media").mkdir(exist_ok=True)
+    monkeypatch.setenv("TIERD_CACHE__ROOT", str(tmp_path / "media"))
+    monkeypatch.setenv("TIERD_INDEX__PATH", str(tmp_path / "index.db"))
+    monkeypatch.setenv("TIERD_STORE__URL", "memory://")
+    health = {"status": "ok", "root": str(tmp_path / "media"), "version": "1", "reasons": []}
+    stub.answers["GET /v1/health"] = Answer(health)
+    found = {"check": "clock", "verdict": "failed", "message": "it is late", "remedy": "set it"}
+    stub.answers["POST /v1/doctor"] = Answer({"findings": [found], "ok": False})
+    assert tierd("doctor", "--json") == 1
+    assert [each["check"] for each in tierd.json["findings"]] == ["configuration", "daemon", "socket", "clock"]
+    assert tierd.json["findings"][-1] == {"number": 4, **found}
+    stub.answers["POST /v1/doctor"] = Answer({"findings": [found | {"verdict": "warning"}], "ok": True})
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    assert tierd("doctor") == 0
+    *_, warned, remedy = tierd.out.splitlines()
+    assert warned == " 4 warning  clock          it is late"
+    assert remedy == f"{'':<25}  -> set it"
+    monkeypatch.undo()
+
+
+def test_doctor_for_one_who_may_not_ask(
+    stub: Stub, tierd: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """He is told so, and what he can see himself."""
+    (tmp_path / "media").mkdir(exist_ok=True)
+    monkeypatch.setenv("TIERD_CACHE__ROOT", str(tmp_path / "media"))
+    monkeypatch.setenv("TIERD_INDEX__PATH", str(tmp_path / "index.db"))
+    monkeypatch.setenv("TIERD_STORE__URL", "memory://")
+    health = {"status": "degraded", "root": "/elsewhere", "version": "1", "reasons": ["the disk is full"]}
+    stub.answers["GET /v1/health"] = Answer(health)
+    stub.answers["POST /v1/doctor"] = error(403, "not-allowed")
+    with hold_lock(tmp_path / "index.db.lock"):
+        (tmp_path / "index.db").touch()
+        assert tierd("doctor", "--json") == 1
+    said = {(each["check"], each["verdict"], each["message"]) for each in tierd.json["findings"]}
+    assert ("daemon", "failed", "it says why") in said
+    assert ("daemon", "warning", "the disk is full") in said
+    assert ("daemon", "failed", f"process None holds the cache root, process {os.getpid()} the index") in said
+    assert any(name == "daemon" and "looks after /elsewhere" in message for name, _, message in said)
+    told = "has the index open, and did not tell how it is"
+    assert ("index", "warning", f"process {os.getpid()} {told}") in said
+    assert {name for name, _, _ in said} == {name for name, _ in (*OUTSIDE, *CHECKS)}
 
 
 # Moving

@@ -17,9 +17,11 @@ from samples import an_asset
 
 from daemon import problem
 from daemon.api import DESCRIPTION, ROUTES
+from daemon.checks import CHECKS
 from daemon.cli import build
 from daemon.cli_options import Code
 from daemon.client import Client
+from daemon.examination import OUTSIDE
 from daemon.metrics import Metrics
 from daemon.reloading import RELOADABLE
 from daemon.settings import Settings
@@ -174,6 +176,13 @@ def test_differences_are_documented() -> None:
     ]
     documented = set(first_codes(COMMAND_PAGE["tierd verify"], "difference"))
     assert {kind.value for kind in given if isinstance(kind, ast.Constant)} <= documented <= texts
+
+
+def test_every_check_of_the_doctor_is_documented() -> None:
+    """In order, with its number."""
+    documented = [(row[0], codes(row[1])[0]) for row in rows(COMMAND_PAGE["tierd doctor"], "number")]
+    names = [name for name, _ in (*OUTSIDE, *CHECKS)]
+    assert documented == [(str(number), name) for number, name in enumerate(names, 1)]
 
 
 def calls(file: Path, names: set[str]) -> Iterator[ast.Call]:

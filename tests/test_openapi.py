@@ -42,6 +42,7 @@ GET /v1/explain/{path}
 GET /v1/events
 POST /v1/verify
 POST /v1/drain
+POST /v1/doctor
 POST /v1/resume
 GET /v1/openapi.json
 GET /metrics

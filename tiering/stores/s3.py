@@ -197,6 +197,14 @@ class S3Store:
         """See Store."""
         return self._uploads.pending()
 
+    async def server_time(self) -> float:
+        """Return what time it is there, in seconds since the epoch. Raise StoreError where it does not say."""
+        return await self._requests.server_time()
+
+    async def identity(self) -> tuple[str, float | None]:
+        """Return where the credentials come from, and when they run out. Raise CredentialsError for want of them."""
+        return await self._requests.identity()
+
     async def close(self) -> None:
         """See Store."""
         await self._stack.aclose()

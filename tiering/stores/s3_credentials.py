@@ -49,6 +49,12 @@ class Credentials:
                 self.source = _METHODS.get(self._found.method, self._found.method)
             return await self._found.get_frozen_credentials()
 
+    @property
+    def expires(self) -> float | None:
+        """When the present keys run out, in seconds since the epoch; None where they do not say."""
+        at = getattr(self._found, "_expiry_time", None)
+        return at.timestamp() if isinstance(at, datetime) else None
+
     def forget(self) -> None:
         """Ask the chain again next time: what it said was not accepted."""
         self._found = None

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Final
+
+from botocore.exceptions import ClientError
 
 from tiering.store import CredentialsError, UnavailableError
 from tiering.stores.rules import check_key
@@ -38,6 +41,24 @@ class Requests:
         """Make one of the requests that are particular to S3, and return its answer."""
         async with self.guarded(key, seconds or self.settings.stall_seconds):
             return await getattr(self._connection.client, operation)(Bucket=self.settings.bucket, **arguments)
+
+    async def server_time(self) -> float:
+        """Return what time it is there, in seconds since the epoch. Raise StoreError where it does not say."""
+        async with self.guarded("", self.settings.stall_seconds):
+            try:
+                answer = await self._connection.client.head_bucket(Bucket=self.settings.bucket)
+            except ClientError as refused:  # A refusal has a date, too.
+                answer = refused.response
+        date = answer["ResponseMetadata"].get("HTTPHeaders", {}).get("date")
+        if date is None:
+            raise UnavailableError("the store does not say what time it is")
+        return parsedate_to_datetime(date).timestamp()
+
+    async def identity(self) -> tuple[str, float | None]:
+        """Return where the credentials come from, and when they run out. Raise CredentialsError for want of them."""
+        async with self.guarded("", self.settings.stall_seconds):
+            await self._connection.credentials.current()
+        return self._connection.credentials.source, self._connection.credentials.expires
 
     @asynccontextmanager
     async def guarded(self, key: str, seconds: float) -> AsyncIterator[None]:

@@ -1,0 +1,35 @@
+"""The table of all checks, in their order."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from daemon import checks_disk, checks_host, checks_store
+from daemon.doctor import examine
+
+if TYPE_CHECKING:
+    from daemon.circumstances import Circumstances
+    from daemon.doctor import Check, Row
+
+CHECKS: Final[tuple[tuple[str, Check[Circumstances]], ...]] = (
+    ("packages", checks_host.packages),
+    ("directories", checks_disk.directories),
+    ("free space", checks_disk.free_space),
+    ("mount options", checks_disk.mount_options),
+    ("file systems", checks_disk.file_systems),
+    ("file leases", checks_host.file_leases),
+    ("inotify", checks_host.inotify),
+    ("SQLite", checks_host.sqlite),
+    ("index", checks_host.index),
+    ("store", checks_store.reachable),
+    ("credentials", checks_store.credentials),
+    ("clock", checks_store.clock),
+    ("proof", checks_store.capabilities),
+    ("uploads", checks_store.multiparts),
+)
+"""What is looked at by the daemon where one runs, else by whoever asks."""
+
+
+async def examine_place(at: Circumstances) -> list[Row]:
+    """Make all of them."""
+    return await examine(CHECKS, at)
