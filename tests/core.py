@@ -17,6 +17,7 @@ from uploads import ABLE
 
 from index.asset import RelPath
 from index.catalog import Catalog
+from index.changes import Observations
 from index.lifecycle import State
 from tiering.accesses import Accesses
 from tiering.answers import HotContent
@@ -241,6 +242,17 @@ class Core:
     async def recover(self) -> int:
         """Bring every interrupted asset to rest, as a start does."""
         return await recover(self.catalog, self.tree, clock=self.clock)
+
+    async def rot(self, path: str, content: bytes) -> None:
+        """Overwrite the beginning of a file as a failing disk does: under the same size and times, all of them."""
+        file = self.tree.root / path
+        before = file.stat()
+        with file.open("r+b") as writer:
+            writer.write(content)
+        os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+        # Nobody can set a ctime: the index is told instead that it was always this one.
+        seen = self.tree.sight(path)
+        await self.catalog.observe(Observations(refreshed=[((await self.find(path)).id, seen)]))
 
     # What a test sees of them.
 

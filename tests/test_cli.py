@@ -333,7 +333,7 @@ def test_verify(stub: Stub, tierd: Run) -> None:
 
 def test_doctor(stub: Stub, tierd: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The daemon is asked, and what it may not be asked is looked at from here; on a terminal, remedies have a line."""
-    (tmp_path / "media").mkdir(exist_ok=True)
+    assert (tmp_path / "media").is_dir()
     monkeypatch.setenv("TIERD_CACHE__ROOT", str(tmp_path / "media"))
     monkeypatch.setenv("TIERD_INDEX__PATH", str(tmp_path / "index.db"))
     monkeypatch.setenv("TIERD_STORE__URL", "memory://")
@@ -357,7 +357,7 @@ def test_doctor_for_one_who_may_not_ask(
     stub: Stub, tierd: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """He is told so, and what he can see himself."""
-    (tmp_path / "media").mkdir(exist_ok=True)
+    assert (tmp_path / "media").is_dir()
     monkeypatch.setenv("TIERD_CACHE__ROOT", str(tmp_path / "media"))
     monkeypatch.setenv("TIERD_INDEX__PATH", str(tmp_path / "index.db"))
     monkeypatch.setenv("TIERD_STORE__URL", "memory://")

@@ -1,4 +1,4 @@
-"""Hashes a file again that should be as it was: new content under an old size and time shows in its hash alone."""
+"""Hashes a file again that nobody has touched: what a disk has let rot shows in its hash alone."""
 
 from __future__ import annotations
 
@@ -8,15 +8,11 @@ import logging
 from typing import TYPE_CHECKING, Final
 
 from index.asset import printable
-from index.changes import Change, Observations
-from index.errors import StaleTransitionError, UnknownAssetError
-from index.lifecycle import Event
 from tiering.source import AlteredError, NotYetError, Source
 from tiering.tree import FileError
 
 if TYPE_CHECKING:
     from index.asset import Asset
-    from index.catalog import Catalog
     from tiering.pacing import Bandwidth
     from tiering.tree import Tree
 
@@ -26,16 +22,15 @@ PIECE: Final = 1 << 20
 
 
 class Hasher:
-    """Compares replicated files with what was uploaded. What was touched since, and differs, is a new generation."""
+    """Compares replicated files with what was uploaded, slowly."""
 
-    def __init__(self, catalog: Catalog, tree: Tree, *, bandwidth: Bandwidth, settle: float) -> None:
-        self._catalog = catalog
+    def __init__(self, tree: Tree, *, bandwidth: Bandwidth, settle: float) -> None:
         self._tree = tree
         self._bandwidth = bandwidth
         self._settle = settle
 
     async def check(self, asset: Asset) -> str:
-        """Return `right`, `changed` where its owner works with it, or `rotten`."""
+        """Return `right`, `rotten`, or `changed` where it was touched since: that is read again by the reconciler."""
         source = Source(self._tree, asset, settle=self._settle)
         try:
             with source:
@@ -43,15 +38,11 @@ class Hasher:
                 digest = await self._digest(source)
                 await asyncio.to_thread(source.confirm)
         except (AlteredError, NotYetError, FileError, OSError):
-            return "changed"  # Somebody works with it: the next scan says more.
-        was_touched = source.sighting.ctime_ns != asset.ctime_ns
-        if digest == asset.sha256:
-            if was_touched:
-                await self._catalog.observe(Observations(refreshed=[(asset.id, source.sighting)]))
-            return "right"
-        if was_touched:
-            await self._note_change(asset, source)
             return "changed"
+        if source.sighting.ctime_ns != asset.ctime_ns:
+            return "changed"
+        if digest == asset.sha256:
+            return "right"
         log.error("rotten: %s: the file is not what was uploaded; its remote copy is right", printable(asset.path))
         return "rotten"
 
@@ -62,10 +53,3 @@ class Hasher:
             piece = await asyncio.to_thread(source.read_part, number, PIECE)
             await asyncio.to_thread(sha256.update, piece)
         return sha256.hexdigest()
-
-    async def _note_change(self, asset: Asset, source: Source) -> None:
-        """Take in new content under an old size and time: only its hash, and its ctime, tell it."""
-        try:
-            await self._catalog.apply(Change.about(asset, Event.CHANGED, sighting=source.sighting))
-        except (StaleTransitionError, UnknownAssetError) as error:
-            log.info("not changed after all: %s", error)

@@ -74,7 +74,7 @@ class Scrubber:
         self._catalog = catalog
         self._store = store
         self._bandwidth = bandwidth
-        self._hasher = Hasher(catalog, tree, bandwidth=bandwidth, settle=settle)
+        self._hasher = Hasher(tree, bandwidth=bandwidth, settle=settle)
         self._observer = observer
         self._clock = clock
         self._suspects: dict[AssetId, Suspect] = {}

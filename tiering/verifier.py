@@ -160,7 +160,9 @@ class Verifier:
             is_news = is_settled(seen, now=self._clock())
             return ("changed", "the file changed and is not yet taken in") if is_news else None
         if deep and asset.sha256 is not None and await asyncio.to_thread(self._tree.sha256, asset.path) != asset.sha256:
-            return "rotten", "the file is not what was uploaded"
+            if seen.ctime_ns == asset.ctime_ns:
+                return "rotten", "the file is not what was uploaded"
+            return "changed", "the file has other content under its old size and time, and is not yet taken in"
         return None
 
     async def _is_as_it_was(self, asset: Asset) -> bool:
