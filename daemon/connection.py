@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+from collections import Counter
 from typing import TYPE_CHECKING, Final, cast
 
 from aiohttp import web
@@ -34,27 +35,41 @@ _FULL: Final = (
 
 
 class Crowd:
-    """The connections of one listener, at most `limit`. One more makes the one that has idled longest give way."""
+    """The connections of one listener: at most `limit`, and of one user at most `share`.
 
-    def __init__(self, limit: int) -> None:
+    One more makes the one that has idled longest give way: of the same user, where his share is used up; else of the
+    user who has most that are idle.
+    """
+
+    def __init__(self, limit: int, share: int) -> None:
         self._limit = limit
-        self._members: set[Connection] = set()
+        self._share = share
+        self._members: dict[int | None, set[Connection]] = {}
         self._idle: dict[Connection, None] = {}
         self.closed = False
 
     def __repr__(self) -> str:
-        return f"<Crowd {len(self._members)} of {self._limit}, {len(self._idle)} idle>"
+        return f"<Crowd {self._size()} of {self._limit}, {len(self._idle)} idle>"
 
     def admit(self, connection: Connection) -> bool:
-        """Take a connection in; False where every other one is at work."""
-        if len(self._members) >= self._limit and not self._make_room():
+        """Take a connection in; False where those that would have to give way are all at work."""
+        if len(self._members.get(connection.uid, ())) >= self._share and not self._make_room(connection.uid):
             return False
-        self._members.add(connection)
+        if self._size() >= self._limit and not self._make_room(self._idlest()):
+            return False
+        self._members.setdefault(connection.uid, set()).add(connection)
         self._idle[connection] = None
         return True
 
-    def _make_room(self) -> bool:
-        longest = next(iter(self._idle), None)
+    def _size(self) -> int:
+        return sum(map(len, self._members.values()))
+
+    def _idlest(self) -> int | None:
+        idle = Counter(connection.uid for connection in self._idle)
+        return max(idle, key=idle.__getitem__, default=None)
+
+    def _make_room(self, uid: int | None) -> bool:
+        longest = next((connection for connection in self._idle if connection.uid == uid), None)
         if longest is None:
             return False
         self.leave(longest)
@@ -67,8 +82,11 @@ class Crowd:
 
     def leave(self, connection: Connection) -> None:
         """Forget a connection."""
-        self._members.discard(connection)
         self._idle.pop(connection, None)
+        members = self._members.get(connection.uid, set())
+        members.discard(connection)
+        if not members:
+            self._members.pop(connection.uid, None)
 
     def began(self, connection: Connection) -> None:
         """Note that it is at work."""
@@ -76,7 +94,7 @@ class Crowd:
 
     def ended(self, connection: Connection) -> None:
         """Note that it is idle again."""
-        if connection in self._members:
+        if connection in self._members.get(connection.uid, ()):
             self._idle[connection] = None
 
 
@@ -107,6 +125,7 @@ class Connection(web.RequestHandler):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin, or refuse where there are too many."""
         self._wire = transport  # type: ignore[assignment] # a stream's transport can be written to
+        self.peer = peer_of(transport.get_extra_info("socket"))
         # Whatever the kernel does not take at once starts the stall clock.
         self._wire.set_write_buffer_limits(high=0)
         if self._crowd.closed:
@@ -115,11 +134,12 @@ class Connection(web.RequestHandler):
             self._wire.write(_FULL)
             self._wire.close()
         else:
-            self._begin(transport)
+            super().connection_made(transport)
 
-    def _begin(self, transport: asyncio.BaseTransport) -> None:
-        self.peer = peer_of(transport.get_extra_info("socket"))
-        super().connection_made(transport)
+    @property
+    def uid(self) -> int | None:
+        """The user on the other end; all who come by TCP are one."""
+        return None if self.peer is None else self.peer.uid
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """End."""
@@ -187,7 +207,7 @@ class Listener(web.Server):
         super().__init__(self._answer, handler_cancellation=True)
         self._api = api
         self._limits = limits
-        self._crowd = Crowd(limits.connections)
+        self._crowd = Crowd(limits.connections, limits.share)
 
     def close(self) -> None:
         """Take no new connection; those that are there go on."""

@@ -11,6 +11,7 @@ class Limits:
 
     `line` leaves room for the longest path, 4096 bytes at three characters a byte. `head_seconds` is both how long an
     idle connection is kept and how long a request's head may take, `stall_seconds` how long a reader may take nothing.
+    `share` is how many of the connections one user may have: what is left is for others.
     """
 
     line: int = 16 * 1024
@@ -18,6 +19,7 @@ class Limits:
     fields: int = 64
     body: int = 1024 * 1024
     connections: int = 256
+    share: int = 192
     head_seconds: float = 10.0
     body_seconds: float = 10.0
     stall_seconds: float = 30.0

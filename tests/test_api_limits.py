@@ -6,11 +6,12 @@ import asyncio
 import time
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from talking import request, serve, until
 
+from daemon.connection import Crowd
 from daemon.limits import Limits
 
 if TYPE_CHECKING:
@@ -269,6 +270,44 @@ async def test_a_flood_of_silent_connections_starves_nobody(served: Served) -> N
     for _ in range(20):
         assert (await served.get("/v1/content/small")).body == b"small"
     assert await is_cut(silent[0])
+
+
+class Member:
+    """Connections as a crowd sees them: whose they are, and whether they were closed."""
+
+    def __init__(self, uid: int | None) -> None:
+        self.uid = uid
+        self.closed = False
+
+    def force_close(self) -> None:
+        """Give way."""
+        self.closed = True
+
+
+def test_one_user_cannot_shut_out_the_others() -> None:
+    """Who has used up his share makes his own give way, and is refused where they are all at work; others come in."""
+    crowd: Any = Crowd(limit=8, share=6)
+    greedy = [Member(1) for _ in range(6)]
+    assert all(crowd.admit(each) for each in greedy)
+    greedy.append(Member(1))
+    assert crowd.admit(greedy[-1])
+    assert [each.closed for each in greedy] == [True, *[False] * 6]
+    for each in greedy[1:]:
+        crowd.began(each)
+    assert not crowd.admit(Member(1))
+    assert all(crowd.admit(Member(uid)) for uid in (2, 3))
+    crowd.leave(greedy[1])
+    assert crowd.admit(Member(1))
+
+
+def test_a_flood_takes_its_own_place() -> None:
+    """Where all connections are taken, it is one of the user with most idle ones that gives way, not the oldest."""
+    crowd: Any = Crowd(limit=8, share=6)
+    patient, *flood = (Member(1), *(Member(2) for _ in range(6)), Member(3))
+    assert all(crowd.admit(each) for each in (patient, *flood))
+    assert crowd.admit(Member(4))
+    assert not patient.closed
+    assert flood[0].closed
 
 
 async def test_a_stop_takes_no_longer_than_its_grace(tmp_path: Path) -> None:
