@@ -20,6 +20,7 @@ QUIET: Final = (
     "aiobotocore",
     "aioboto3",
     "aiohttp",
+    "aiosqlite",
     "asyncio",
     "boto3",
     "botocore",
