@@ -229,9 +229,9 @@ def is_spoilt(path: Path) -> bool:
         return True
 
 
-def contents(directory: Path) -> dict[str, bytes]:
-    """Return every file."""
-    return {file.name: file.read_bytes() for file in directory.iterdir()}
+def traces(directory: Path) -> tuple[dict[str, bytes], int]:
+    """Return every file, and when one last came or went, be it for a moment."""
+    return {file.name: file.read_bytes() for file in directory.iterdir()}, directory.stat().st_mtime_ns
 
 
 async def test_a_closed_index_is_not_touched(tmp_path: Path) -> None:
@@ -244,9 +244,9 @@ async def test_a_closed_index_is_not_touched(tmp_path: Path) -> None:
         (tmp_path / f"killed-{name}").write_bytes((tmp_path / name).read_bytes())
     await catalog.close()
     for each in (path, tmp_path / "killed-index.db"):
-        before = contents(tmp_path)
+        before = traces(tmp_path)
         assert faults_of_closed(each) == []
-        assert contents(tmp_path) == before
+        assert traces(tmp_path) == before
     spoilt = bytearray(path.read_bytes())
     spoilt[4096 * 2 : 4096 * 3] = os.urandom(4096)
     path.write_bytes(spoilt)

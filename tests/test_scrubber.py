@@ -126,6 +126,19 @@ async def test_an_asset_that_moved_on_is_no_suspect(place: Place) -> None:
         assert (await core.state("a"), core.scrubber.suspects) == (State.NEW, 0)
 
 
+async def test_another_copy_is_another_suspicion(place: Place) -> None:
+    """It was uploaded and demoted anew before the second look: that look is the first at this copy."""
+    async with place.core() as core:
+        await core.cold("a", CONTENT)
+        await place.memory.delete("a")
+        await later(core)
+        await core.cold("a", b"anew")
+        await place.memory.delete("a")
+        core.clock.ahead += AGAIN_SECONDS
+        await core.scrubber.ask()
+        assert (await core.state("a"), core.scrubber.suspects) == (State.COLD, 0)
+
+
 async def test_silence_says_nothing(place: Place) -> None:
     """Neither at the first look nor at the second; when the store is back the look is made up for."""
     async with place.core() as core:
