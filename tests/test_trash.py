@@ -17,7 +17,7 @@ from index.asset import AssetId
 from tiering import trash
 from tiering.file_lease import Quiet, ignore_sigio, is_awaited, only_opener
 from tiering.trash import Safety, discard, listing, move_to_trash, put_back, recheck, trashed_sha256
-from tiering.tree import BusyError, ChangedError, ExistsError, MissingError, NotMovableError, Tree
+from tiering.tree import BusyError, ChangedError, ExistsError, MissingError, NotMovableError, Tree, UnreadableError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -94,6 +94,23 @@ def test_what_is_discarded_does_not_come_back(tree: Tree, asset: Asset, acts: li
     acts.clear()
     discard(tree, asset.id)
     assert acts == ["unlink", "sync"]
+
+
+def test_a_move_that_is_not_durable_is_none(tree: Tree, asset: Asset, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a directory cannot be synced, the file has its name again: whoever asked is told that nothing was done."""
+    syncs = iter([errno.EIO])
+    really = os.fsync
+
+    def fail_once(fd: int) -> None:
+        for code in syncs:
+            raise OSError(code, os.strerror(code))
+        really(fd)
+
+    monkeypatch.setattr(os, "fsync", fail_once)
+    with pytest.raises(UnreadableError):
+        move_to_trash(tree, asset)
+    assert content_of(tree, "d/f") == b"proven"
+    assert listing(tree) == []
 
 
 def test_putting_back_never_leaves_the_file_without_a_name(tree: Tree, asset: Asset, acts: list[str]) -> None:

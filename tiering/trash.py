@@ -141,12 +141,19 @@ def _rename_into_trash(tree: Tree, asset: Asset, inode: int) -> None:
         if _inode(kept, trash) is not None:
             raise ExistsError(asset.path, "an older copy of it is still in the trash")
         os.rename(name, kept, src_dir_fd=home, dst_dir_fd=trash)
-        if _inode(kept, trash) != inode:
-            # The lease keeps openers away, not names: its owner renamed another file to this one at the last moment.
+        try:
+            _require_same(asset, _inode(kept, trash), inode)
+            sync_directory(trash)
+            sync_directory(home)
+        except (OSError, ChangedError):
             put_back(tree, asset)
-            raise ChangedError(asset.path, "was replaced while it was taken away")
-        sync_directory(trash)
-        sync_directory(home)
+            raise
+
+
+def _require_same(asset: Asset, taken: int | None, meant: int) -> None:
+    if taken != meant:
+        # The lease keeps openers away, not names: its owner renamed another file to this one at the last moment.
+        raise ChangedError(asset.path, "was replaced while it was taken away")
 
 
 def _inode(name: bytes, directory: int) -> int | None:
