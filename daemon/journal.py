@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import re
 import sys
 from datetime import UTC, datetime
@@ -42,17 +43,20 @@ _SECRET: Final = re.compile(
     """
 )
 _SHORTEST_SECRET: Final = 8
+_SECRET_VARIABLES: Final = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_SECURITY_TOKEN")
 
 
 def configure(level: str, form: str, *, secrets: Iterable[str] = (), stream: TextIO | None = None) -> None:
     """Send what is logged to `stream` (stderr), as `text`, `json`, or `auto`: text on a terminal, JSON elsewhere.
 
-    `secrets` are values that are masked wherever they appear. Calling it again replaces what was set.
+    `secrets`, and the credentials in the environment, are masked wherever they appear. Calling it again replaces what
+    was set.
     """
     stream = stream or sys.stderr
     as_text = form == "text" or (form == "auto" and stream.isatty())
     handler = logging.StreamHandler(stream)
-    handler.setFormatter((TextFormatter if as_text else JsonFormatter)(secrets))
+    concealed = (*secrets, *(os.environ.get(name, "") for name in _SECRET_VARIABLES))
+    handler.setFormatter((TextFormatter if as_text else JsonFormatter)(concealed))
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())

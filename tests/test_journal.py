@@ -102,6 +102,17 @@ def test_secrets_are_masked(form: str, secret: str) -> None:
     assert "hunter2" not in written
 
 
+@pytest.mark.parametrize("name", ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"])
+def test_credentials_of_the_environment_are_masked(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whichever library writes them, and however it does."""
+    monkeypatch.setenv(name, "wJalrXUtnFEMI/K7MDENG")
+    stream = io.StringIO()
+    journal.configure("info", "text", stream=stream)
+    logging.getLogger("urllib3").warning("sent [%r]", {"key": "wJalrXUtnFEMI/K7MDENG"})
+    assert "sent" in stream.getvalue()
+    assert "wJalr" not in stream.getvalue()
+
+
 def test_tracebacks_stay_indented() -> None:
     """A traceback follows its line; nothing in an exception's text begins a line of its own."""
     stream = io.StringIO()
