@@ -167,7 +167,7 @@ class Parts:
     @cached_property
     def pacer(self) -> Pacer:
         """How many requests the store takes at once."""
-        return Pacer(self.settings.upload.concurrency, clock=time.time)
+        return Pacer(self.settings.upload.concurrency, clock=time.monotonic)
 
     @cached_property
     def bandwidth(self) -> Bandwidth:

@@ -307,6 +307,16 @@ async def test_nothing_is_claimed_during_a_pause(work: Work) -> None:
     assert work.pacer.is_reachable
 
 
+async def test_a_clock_that_is_set_back_does_not_prolong_a_pause(work: Work) -> None:
+    """The pacer has a clock of its own: what time it is for the index is nothing to it."""
+    ahead = time.time() + 1000
+    work.pacer._clock = lambda: ahead
+    work.pacer.resume_at = ahead
+    await work.bench.found("a.txt", SMALL)
+    work.start()
+    await work.becomes("a.txt", State.REPLICATED)
+
+
 async def _idle(work: Work) -> None:
     """Wait until the uploader waits for work: everything it asked the index before was answered."""
     for _ in range(5):

@@ -28,7 +28,7 @@ class Pacer:
     """Slots for requests to the store: fewer when it asks for less, none for a while when it does not answer.
 
     Additive increase, multiplicative decrease (Chiu and Jain, 1989): a throttled request halves the limit, `limit`
-    good ones in a row raise it by one.
+    good ones in a row raise it by one. `clock` must never be set back: a pause lasts until it says so.
     """
 
     def __init__(self, most: int, *, clock: Callable[[], float]) -> None:
@@ -52,6 +52,11 @@ class Pacer:
     def is_reachable(self) -> bool:
         """Whether the last word from the store was an answer."""
         return self._failures == 0
+
+    @property
+    def pause_left(self) -> float:
+        """The seconds in which nothing may be begun; 0.0 when there is no pause."""
+        return max(0.0, self.resume_at - self._clock())
 
     def succeeded(self) -> None:
         """The store did what was asked."""
@@ -77,7 +82,7 @@ class Pacer:
 
     async def wait_pause(self) -> None:
         """Wait until something may be begun again."""
-        await asyncio.sleep(max(PAUSE_LEAST, self.resume_at - self._clock()))
+        await asyncio.sleep(max(PAUSE_LEAST, self.pause_left))
 
 
 class ByteBudget:

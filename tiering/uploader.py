@@ -91,7 +91,7 @@ class Uploader:
         """Return what is due, or wait for a reason to look again."""
         self._catalog.work.clear()
         now = self._clock()
-        if now >= self._pacer.resume_at and self._prober.capabilities is not None:
+        if not self._pacer.pause_left and self._prober.capabilities is not None:
             claimed = await self._catalog.claim(room, now=now)
             if claimed:
                 return claimed
@@ -99,8 +99,8 @@ class Uploader:
         return []
 
     async def _wait_work(self, now: float) -> None:
-        due = [at for at in (self._pacer.resume_at, await self._catalog.next_due() or 0.0) if at > now]
-        delay = min([at - now for at in due], default=IDLE_SECONDS)
+        waits = (self._pacer.pause_left, (await self._catalog.next_due() or 0.0) - now)
+        delay = min((wait for wait in waits if wait > 0), default=IDLE_SECONDS)
         with suppress(TimeoutError):
             async with asyncio.timeout(max(delay, 0.001)):
                 await self._catalog.work.wait()
