@@ -75,6 +75,18 @@ def test_files_that_are_named_exist(page: Path) -> None:
             assert (PROJECT / code).exists(), code
 
 
+def test_every_promise_is_shown() -> None:
+    """Each names tests, which are files of tests that are run."""
+    promises = rows(read("docs/guarantees.md"), "promise")
+    assert len(promises) > 10
+    for promise, shown_by in promises:
+        named = codes(shown_by)
+        assert named, promise
+        for name in named:
+            assert re.fullmatch(r"tests/(torture/)?test_\w+\.py", name), name
+            assert (PROJECT / name).is_file(), name
+
+
 def test_every_page_is_reached_from_the_readme() -> None:
     """Nobody has to guess what there is."""
     linked = set(re.findall(r"\]\(([^)#]+)\)", read("README.md")))
