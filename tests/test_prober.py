@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,7 +12,7 @@ from uploads import ABLE
 from tiering.pacing import Pacer
 from tiering.prober import Prober
 from tiering.store import CredentialsError, RefusedError, UnavailableError
-from tiering.stores.faulty import Fail, FaultyStore
+from tiering.stores.faulty import Damage, Fail, FaultyStore, Lie
 from tiering.stores.memory import MemoryStore
 
 if TYPE_CHECKING:
@@ -68,3 +69,33 @@ async def test_what_to_do_is_part_of_the_reason() -> None:
     """Status and health show it."""
     _, _, told = await probed(Fail(operation="put", error=RefusedError("no such bucket", hint="create it")))
     assert told == ["no such bucket; create it"]
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Damage(change=lambda body: b"x" + body[1:]),
+        Lie(operation="head", change=lambda info: replace(info, metadata={})),
+        Lie(operation="put", change=lambda info: replace(info, etag="opaque")),
+    ],
+)
+async def test_what_a_store_cannot_do_is_believed_at_the_second_look(fault: Fault) -> None:
+    """A broken wire at the start would keep everything on the disk for as long as the daemon lives."""
+    prober, _, _ = await probed(fault)
+    assert prober.capabilities == ABLE
+
+
+async def test_a_store_that_gives_back_other_bytes_is_asked_again() -> None:
+    """Whoever waits is told what it can do; once somebody has mended it, assets may be demoted."""
+    store = FaultyStore(MemoryStore(), Damage(change=lambda body: b"x" + body[1:], times=None))
+    told: list[bool] = []
+
+    def ready() -> None:
+        assert prober.capabilities is not None
+        told.append(prober.capabilities.read_back_equal)
+        store.script = []
+
+    prober = Prober(store, name="test", pacer=Pacer(4, clock=lambda: 0.0), ready=ready)
+    async with asyncio.timeout(10):
+        await prober.run()
+    assert told == [False, True]

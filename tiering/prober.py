@@ -1,10 +1,15 @@
-"""Keeps asking what the store can be trusted with until it has shown it; nothing is uploaded before."""
+"""Keeps asking what the store can be trusted with until it has shown it; nothing is uploaded before.
+
+What a store can do is believed at once, for a broken wire shows no such thing by chance. What it cannot do is believed
+when it was seen twice; and where by that nothing may be demoted, it is asked again for as long as the daemon lives.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from tiering.answers import ColdTier
 from tiering.probe import probe
@@ -18,6 +23,8 @@ if TYPE_CHECKING:
     from tiering.store import Store
 
 log = logging.getLogger(__name__)
+
+AGAIN_SECONDS: Final = 300.0
 
 
 class Prober:
@@ -48,16 +55,36 @@ class Prober:
         )
 
     async def run(self) -> None:
-        """Ask until there is an answer."""
-        while self.capabilities is None:
+        """Ask until there is an answer by which assets may be demoted."""
+        while True:
+            if await self._learn():
+                return
+            await asyncio.sleep(AGAIN_SECONDS)
+
+    async def _learn(self) -> bool:
+        """Find out what the store can do, and tell; return whether assets may be demoted by it."""
+        found = await self._probe()
+        while not all(asdict(found).values()):
+            again = await self._probe()
+            if again == found:
+                break
+            found = again
+        if found != self.capabilities:
+            log.log(logging.INFO if found.read_back_equal else logging.ERROR, "store probed: %s %s", self.url, found)
+        self.capabilities = found
+        self._ready()
+        return found.read_back_equal
+
+    async def _probe(self) -> Capabilities:
+        while True:
             try:
-                self.capabilities = await probe(self._store, name=self._name)
+                found = await probe(self._store, name=self._name)
             except StoreError as error:
                 self.reason = error.advice
                 self._pacer.failed(self.reason)
                 log.warning("the store cannot be used yet: %s", self.reason)
                 await self._pacer.wait_pause()
-        self._pacer.succeeded()
-        self.reason = ""
-        log.info("store probed: %s %s", self.url, self.capabilities)
-        self._ready()
+            else:
+                self._pacer.succeeded()
+                self.reason = ""
+                return found
