@@ -162,7 +162,7 @@ class Promoter:
         stream = Stream(landing)
         arrival.begin(stream)
         try:
-            await self._receive(landing, stream, proof)
+            await self._receive_or_ask_again(landing, stream, proof)
             sighting = await asyncio.to_thread(
                 landing.land, mode=proof.mode, mtime_ns=proof.mtime_ns, sha256=proof.sha256
             )
@@ -170,6 +170,14 @@ class Promoter:
         finally:
             stream.end()
         return sighting
+
+    async def _receive_or_ask_again(self, landing: Landing, stream: Stream, proof: Proof) -> None:
+        """Take one word that the object is missing or another for weather: it has cost nobody anything yet."""
+        try:
+            await self._receive(landing, stream, proof)
+        except (NotFoundError, PreconditionError) as error:
+            log.warning("asked for again: %s (%s)", proof.key, error)
+            await self._receive(landing, stream, proof)
 
     async def _receive(self, landing: Landing, stream: Stream, proof: Proof) -> None:
         async with self._store.get(proof.key, etag=proof.etag) as download:
