@@ -16,7 +16,7 @@ from tiering.metadata import Passport
 from tiering.sender import ForeignObjectError
 from tiering.source import AlteredError, NotYetError
 from tiering.store import CorruptError, PreconditionError, RefusedError, UnavailableError
-from tiering.stores.faulty import Damage, Fail, Hold, Lie
+from tiering.stores.faulty import Damage, Fail, Hold, Lie, Pretend
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -108,6 +108,17 @@ async def test_a_store_that_keeps_fewer_bytes_proves_nothing(bench: Bench, conte
     bench.store.script = [Lie(operation="put", change=shorter), Lie(operation="complete", change=shorter)]
     with pytest.raises(CorruptError, match=r"a\.bin"):
         await bench.send(await bench.claimed("a.bin", content))
+
+
+async def test_what_was_there_before_proves_nothing(bench: Bench) -> None:
+    """A store that says that it made one object of the parts, and did not, still has the one before: of this size."""
+    asset = await bench.claimed("a.bin", LARGE)
+    sent = await bench.send(asset)
+    before = await bench.memory.head("a.bin")
+    (bench.tree.root / "a.bin").write_bytes(b"!" * len(LARGE))
+    bench.store.script = [Pretend(operation="complete", first=2, answer=before)]
+    with pytest.raises(CorruptError, match=r"a\.bin"):
+        await bench.send(again(asset, sent, fingerprint=bench.tree.sight("a.bin").fingerprint))
 
 
 # --- over what

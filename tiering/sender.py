@@ -209,7 +209,7 @@ class Sender:
             await self._bandwidth.take(len(parcel.body))
             info = await self._store.put(parcel.key, parcel.body, parcel.attributes, condition)
             sent_bytes = len(parcel.body)
-        were_checked = parcel.digests.multipart and able.checks_md5 and info.size == parcel.digests.size
+        were_checked = parcel.digests.multipart and able.checks_md5 and _is_this(info, parcel)
         method = ProofMethod.PART_MD5 if were_checked else await self._prove(parcel, info, able)
         if method is None:
             raise CorruptError(f"{parcel.key} is not in the store what was sent", key=parcel.key)
@@ -282,6 +282,13 @@ def _next_condition(parcel: Parcel, there: ObjectInfo | None) -> Condition:
         key=parcel.key,
         hint="look at it; `tierd retry --overwrite` replaces it, renaming the local file avoids it",
     )
+
+
+def _is_this(info: ObjectInfo, parcel: Parcel) -> bool:
+    """Whether an object is the one that was just made, and not one that was at its key before."""
+    passport = Passport.from_metadata(info.metadata or {})
+    sent = Passport.from_metadata(parcel.attributes.metadata)
+    return info.size == parcel.digests.size and passport is not None and passport == sent
 
 
 def _holds(there: ObjectInfo, digests: Digests) -> bool:
