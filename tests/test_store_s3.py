@@ -236,6 +236,23 @@ async def test_a_404_that_is_not_from_s3(stack: AsyncExitStack, call: Callable[[
         await call(store)
 
 
+@pytest.mark.parametrize("name", ["list", "create_upload", "put_part", "list_parts", "list_uploads"])
+async def test_an_answer_that_says_nothing(stack: AsyncExitStack, name: str) -> None:
+    """A success without what every success has is no empty listing, nor anything else: an answer to somebody else."""
+    endpoint = await stack.enter_async_context(answering(lambda _: b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"))
+    store = await connect(stack, at(endpoint))
+    with pytest.raises(UnavailableError, match="the answer to"):
+        await CALLS[name](store)
+
+
+async def test_a_removal_that_finds_nothing_where_something_is(stack: AsyncExitStack) -> None:
+    """S3 calls no removal of nothing an error: where a 404 comes, the object is looked for, and the removal fails."""
+    replies = {"DELETE": error(404, "NoSuchKey")("DELETE"), "HEAD": answer(200, b"a", method="HEAD")}
+    store = await connect(stack, at(await stack.enter_async_context(answering(replies.get))))
+    with pytest.raises(UnavailableError, match="it is there"):
+        await store.delete("key")
+
+
 async def test_wrong_bucket(setup: S3Setup, stack: AsyncExitStack) -> None:
     """A bucket that is not there is RefusedError with a hint, also to a HEAD, whose answer does not tell."""
     store = await connect(stack, replace(setup.settings, bucket="no-such-bucket"))

@@ -15,6 +15,7 @@ from tiering.store import (
     ObjectInfo,
     PreconditionError,
     StoreError,
+    UnavailableError,
     Unchanged,
 )
 from tiering.stores.rules import PAGE, body_length, check_condition, check_etag, is_listed, multipart_etag
@@ -135,8 +136,10 @@ class S3Store:
                 check_etag(key, etag, (await self.head(key)).etag)
                 condition["IfMatch"] = quoted(etag)
             await self._requests.ask("delete_object", key, Key=self._requests.full(key), **condition)
-        except NotFoundError:
-            return
+        except NotFoundError as error:
+            # Removing nothing is no error to S3: whoever says that there is nothing is asked once more.
+            if await self._present_etag(key) is not None:
+                raise UnavailableError(f"{key}: it is there, and yet it was said to be missing", key=key) from error
 
     async def list(self, prefix: str = "", *, after: str = "") -> AsyncIterator[Sequence[ObjectInfo]]:
         """See Store."""
@@ -145,12 +148,14 @@ class S3Store:
         start = after[:-1].rpartition("/")[0]
         place: dict[str, Any] = {"StartAfter": f"{ours}{start}/"} if start else {}
         while True:
-            answer = await self._requests.ask("list_objects_v2", "", Prefix=ours + prefix, MaxKeys=PAGE, **place)
+            answer = await self._requests.ask(
+                "list_objects_v2", "", needs="IsTruncated", Prefix=ours + prefix, MaxKeys=PAGE, **place
+            )
             found = [_listed(each, ours) for each in answer.get("Contents", ()) if each["Key"].startswith(ours)]
             page = [info for info in found if info.key > after and is_listed(info.key, prefix)]
             if page:
                 yield page
-            if not answer.get("IsTruncated"):
+            if not answer["IsTruncated"]:
                 return
             place = {"ContinuationToken": answer["NextContinuationToken"]}
 
@@ -226,7 +231,7 @@ class S3Store:
         if await self._present_etag(key) is not None:
             return False
         beneath = f"{self._requests.full(key)}/"
-        answer = await self._requests.ask("list_objects_v2", key, Prefix=beneath, MaxKeys=1)
+        answer = await self._requests.ask("list_objects_v2", key, needs="IsTruncated", Prefix=beneath, MaxKeys=1)
         return bool(answer.get("Contents"))
 
     async def _open(self, key: str, full: str, options: GetOptions) -> GetResult:

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from obstore.store import S3Config
 
 _CONNECT_SECONDS: Final = 5
-_READ_SECONDS: Final = 60
 _NO_LIMIT: Final = timedelta(days=30)
 
 
@@ -42,6 +41,8 @@ class S3Settings:
     encryption: str | None = None
     concurrency: int = 32
     stall_seconds: float = 30
+    assembly_seconds: float = 600
+    """A server may take minutes to make one object of many parts, or to copy one."""
     copy_limit: int = 5 * 1024**3
     """Up to this size the server copies an object in one request."""
 
@@ -91,7 +92,8 @@ def _client_config(settings: S3Settings) -> Config:
         request_checksum_calculation="when_required",
         response_checksum_validation="when_required",
         connect_timeout=_CONNECT_SECONDS,
-        read_timeout=_READ_SECONDS,
+        # Every request has its own deadline; this one must not cut short what takes the server minutes.
+        read_timeout=max(settings.stall_seconds, settings.assembly_seconds),
         max_pool_connections=settings.concurrency + 4,
         tcp_keepalive=True,
     )

@@ -79,7 +79,8 @@ _BY_CODE: Final[dict[str, type[StoreError]]] = {
         CredentialsError,
     ),
     **dict.fromkeys(
-        ["BadDigest", "InvalidDigest", "InvalidPart", "InvalidRange", "XAmzContentSHA256Mismatch"], CorruptError
+        ["BadDigest", "InvalidDigest", "InvalidPart", "InvalidRange", "MalformedXML", "XAmzContentSHA256Mismatch"],
+        CorruptError,
     ),
     **dict.fromkeys(["IncompleteBody", "InternalError", "OperationAborted", "RequestTimeout"], UnavailableError),
 }

@@ -37,10 +37,18 @@ class Requests:
         check_key(full if key else key)
         return full
 
-    async def ask(self, operation: str, key: str, *, seconds: float | None = None, **arguments: object) -> Any:  # noqa: ANN401 - the answer is a document without a type
-        """Make one of the requests that are particular to S3, and return its answer."""
+    async def ask(
+        self, operation: str, key: str, *, needs: str = "", seconds: float | None = None, **arguments: object
+    ) -> Any:  # noqa: ANN401 - the answer is a document without a type
+        """Make one of the requests that are particular to S3, and return its answer.
+
+        `needs` names what every true answer has: one without it, as an empty one, says nothing about what exists.
+        """
         async with self.guarded(key, seconds or self.settings.stall_seconds):
-            return await getattr(self._connection.client, operation)(Bucket=self.settings.bucket, **arguments)
+            answer = await getattr(self._connection.client, operation)(Bucket=self.settings.bucket, **arguments)
+        if needs and needs not in answer:
+            raise UnavailableError(f"{key or 'the store'}: the answer to {operation} has no {needs}", key=key)
+        return answer
 
     async def server_time(self) -> float:
         """Return what time it is there, in seconds since the epoch. Raise StoreError where it does not say."""

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from tiering.store import Attributes, Condition, ObjectInfo
     from tiering.stores.s3_requests import Requests
 
-_ASSEMBLY_SECONDS: Final = 600
-"""A server may take minutes to make one object of many parts, or to copy one."""
 _COPY_PART: Final = 1024**3
 
 
@@ -31,7 +29,11 @@ class Uploads:
     async def begin(self, key: str, attributes: Attributes) -> str:
         """Return the id of a new upload."""
         answer = await self._requests.ask(
-            "create_multipart_upload", key, Key=self._requests.full(key), **self._sent_with(attributes)
+            "create_multipart_upload",
+            key,
+            needs="UploadId",
+            Key=self._requests.full(key),
+            **self._sent_with(attributes),
         )
         return str(answer["UploadId"])
 
@@ -41,6 +43,7 @@ class Uploads:
         answer = await self._requests.ask(
             "upload_part",
             key,
+            needs="ETag",
             seconds=self._requests.settings.stall_seconds + len(body) / SLOWEST,
             Key=self._requests.full(key),
             UploadId=upload_id,
@@ -56,11 +59,16 @@ class Uploads:
         marker = 0
         while True:
             answer = await self._requests.ask(
-                "list_parts", key, Key=self._requests.full(key), UploadId=upload_id, PartNumberMarker=marker
+                "list_parts",
+                key,
+                needs="IsTruncated",
+                Key=self._requests.full(key),
+                UploadId=upload_id,
+                PartNumberMarker=marker,
             )
             found = answer.get("Parts", ())
             parts += [Part(part["PartNumber"], unquoted(part["ETag"]), part["Size"]) for part in found]
-            if not answer.get("IsTruncated"):
+            if not answer["IsTruncated"]:
                 return parts
             marker = answer["NextPartNumberMarker"]
 
@@ -74,7 +82,7 @@ class Uploads:
         await self._requests.ask(
             "complete_multipart_upload",
             key,
-            seconds=_ASSEMBLY_SECONDS,
+            seconds=self._requests.settings.assembly_seconds,
             Key=self._requests.full(key),
             UploadId=upload_id,
             MultipartUpload={"Parts": [{"PartNumber": part.number, "ETag": quoted(part.etag)} for part in parts]},
@@ -101,7 +109,9 @@ class Uploads:
         prefix = self._requests.prefix
         markers: dict[str, Any] = {}
         while True:
-            answer = await self._requests.ask("list_multipart_uploads", "", Prefix=prefix, **markers)
+            answer = await self._requests.ask(
+                "list_multipart_uploads", "", needs="IsTruncated", Prefix=prefix, **markers
+            )
             page = [
                 PendingUpload(found["Key"].removeprefix(prefix), found["UploadId"], found["Initiated"].timestamp())
                 for found in answer.get("Uploads", ())
@@ -109,7 +119,7 @@ class Uploads:
             ]
             if page:
                 yield page
-            if not answer.get("IsTruncated"):
+            if not answer["IsTruncated"]:
                 return
             markers = {"KeyMarker": answer["NextKeyMarker"], "UploadIdMarker": answer["NextUploadIdMarker"]}
 
@@ -122,7 +132,7 @@ class Uploads:
         await self._requests.ask(
             "copy_object",
             key,
-            seconds=_ASSEMBLY_SECONDS,
+            seconds=self._requests.settings.assembly_seconds,
             Key=self._requests.full(key),
             MetadataDirective="REPLACE",
             **self._copied_from(source),
@@ -150,7 +160,8 @@ class Uploads:
         answer = await self._requests.ask(
             "upload_part_copy",
             key,
-            seconds=_ASSEMBLY_SECONDS,
+            needs="CopyPartResult",
+            seconds=self._requests.settings.assembly_seconds,
             Key=self._requests.full(key),
             UploadId=upload_id,
             PartNumber=number,
