@@ -58,6 +58,7 @@ if TYPE_CHECKING:
 
 MULTIPART_ABOVE = 3000
 PART_SIZE = 1000
+SIZES = Sizes(MULTIPART_ABOVE, PART_SIZE)
 MONTH = 30 * 86_400.0
 
 
@@ -106,6 +107,7 @@ class Rules:
     cool_down: float = 0.0
     min_residence: float = 0.0
     promotions: int = 4
+    sizes: Sizes = SIZES
 
 
 class Core:
@@ -134,7 +136,7 @@ class Core:
             store,
             MirrorLayout(),
             Multipart(catalog, store, budget=budget, bandwidth=bandwidth),
-            sizes=Sizes(MULTIPART_ABOVE, PART_SIZE),
+            sizes=rules.sizes,
             lanes=Lanes(1),
             budget=budget,
             bandwidth=bandwidth,
