@@ -7,8 +7,9 @@ from functools import cached_property, partial
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Final
 
-from daemon.checks import examine_place
+from daemon.checks import CHECKS
 from daemon.circumstances import Circumstances
+from daemon.doctor import examine
 from daemon.followers import Followers
 from daemon.metrics import Metrics
 from daemon.peers import Access
@@ -286,15 +287,14 @@ class Parts:
 
     async def examine(self) -> list[Row]:
         """Look for what is wrong with this host and its store, as it is now."""
-        return await examine_place(
-            Circumstances(
-                settings=self.settings,
-                store=self._store,
-                faults=self.catalog.faults,
-                capabilities=partial(probe, self._store, name=f"{self._root_id}-doctor"),
-                uploads=self.catalog.upload_ids,
-            )
+        place = Circumstances(
+            settings=self.settings,
+            store=self._store,
+            faults=self.catalog.faults,
+            capabilities=partial(probe, self._store, name=f"{self._root_id}-doctor"),
+            uploads=self.catalog.upload_ids,
         )
+        return await examine(CHECKS, place)
 
     @cached_property
     def metrics(self) -> Metrics:

@@ -5,13 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from daemon import checks_disk, checks_host, checks_store
-from daemon.doctor import examine
 
 if TYPE_CHECKING:
     from daemon.circumstances import Circumstances
-    from daemon.doctor import Check, Row
+    from daemon.doctor import Check
 
-CHECKS: Final[tuple[tuple[str, Check[Circumstances]], ...]] = (
+ON_THIS_HOST: Final[tuple[tuple[str, Check[Circumstances]], ...]] = (
     ("packages", checks_host.packages),
     ("directories", checks_disk.directories),
     ("free space", checks_disk.free_space),
@@ -21,15 +20,13 @@ CHECKS: Final[tuple[tuple[str, Check[Circumstances]], ...]] = (
     ("inotify", checks_host.inotify),
     ("SQLite", checks_host.sqlite),
     ("index", checks_host.index),
+)
+OF_THE_STORE: Final[tuple[tuple[str, Check[Circumstances]], ...]] = (
     ("store", checks_store.reachable),
     ("credentials", checks_store.credentials),
     ("clock", checks_store.clock),
     ("proof", checks_store.capabilities),
     ("uploads", checks_store.multiparts),
 )
+CHECKS: Final = (*ON_THIS_HOST, *OF_THE_STORE)
 """What is looked at by the daemon where one runs, else by whoever asks."""
-
-
-async def examine_place(at: Circumstances) -> list[Row]:
-    """Make all of them."""
-    return await examine(CHECKS, at)

@@ -43,11 +43,16 @@ class Outside:
         return [holder(lock) for lock in self.locks]
 
 
-def configuration(at: Outside) -> Iterator[Finding]:
-    """Whether a daemon would start with it."""
-    for problem in at.problems:
+def problems(found: Sequence[Problem]) -> Iterator[Finding]:
+    """Return what is wrong with a configuration."""
+    for problem in found:
         where = f"{problem.where}: {problem.key}" if problem.key else problem.where
         yield failed(f"{where}: {problem.wrong}", problem.right)
+
+
+def configuration(at: Outside) -> Iterator[Finding]:
+    """Whether a daemon would start with it."""
+    yield from problems(at.problems)
     if not at.problems:
         yield ok(str(at.file.absolute()) if at.file else "no file: the built-in defaults")
 

@@ -110,7 +110,10 @@ async def multiparts(at: Circumstances) -> list[Finding]:
         pending = [each async for page in at.store.list_uploads() for each in page if each.upload_id not in needed]
     except StoreError as error:
         return [
-            warning(f"unfinished uploads cannot be listed: {error}", error.hint or "allow ListBucketMultipartUploads")
+            warning(
+                f"unfinished uploads cannot be listed: {error}",
+                error.hint or "is the server up, and ListBucketMultipartUploads allowed?",
+            )
         ]
     old = sum(time.time() - each.started > DAY for each in pending)
     if old:

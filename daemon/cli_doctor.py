@@ -18,7 +18,7 @@ def doctor(context: typer.Context) -> Code:
     from daemon.examination import findings  # noqa: PLC0415 - the libraries of the stores take long
 
     given = options(context)
-    found = number(findings(given.config, given.client()))
+    found = number(findings(given.config, given.socket))
     is_well = all(each["verdict"] != "failed" for each in found)
     if given.json:
         render.show_json({"findings": found, "ok": is_well})

@@ -10,22 +10,23 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from daemon import checks_daemon, config, sources
-from daemon.checks import examine_place
+from daemon.checks import CHECKS, ON_THIS_HOST
 from daemon.checks_daemon import Outside
 from daemon.circumstances import Circumstances, HeldError
-from daemon.client import TierdError, UnreachableError
-from daemon.doctor import examine
+from daemon.client import Client, TierdError, UnreachableError
+from daemon.doctor import Row, examine, failed
 from daemon.opening import connect
 from index.checkup import faults_of_closed
 from index.errors import CatalogError
 from tiering.probe import probe
+from tiering.store import StoreError
+from tiering.stores.memory import MemoryStore
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from daemon.client import Client
-    from daemon.doctor import Check, Row
+    from daemon.doctor import Check
 
 Findings = list[dict[str, Any]]
 
@@ -34,13 +35,19 @@ OUTSIDE: Final[tuple[tuple[str, Check[Outside]], ...]] = (
     ("daemon", checks_daemon.daemon),
     ("socket", checks_daemon.socket),
 )
+SILENCE_SECONDS: Final = 10.0
+"""After so long a daemon hangs, and we look ourselves."""
 _PROBE: Final = "doctor"
 
 
-def findings(named: Path | None, client: Client) -> Findings:
-    """Return everything that was found. Raise ConfigError where the configuration cannot be read at all."""
-    file = sources.find_file(named, os.environ)
-    settings, problems = config.judge(file, os.environ)
+def findings(named: Path | None, socket: Path | None) -> Findings:
+    """Return everything that was found; of a configuration that cannot be read at all, only that."""
+    try:
+        file = sources.find_file(named, os.environ)
+        settings, problems = config.judge(file, os.environ)
+    except sources.ConfigError as error:
+        return _listed([Row("configuration", finding) for finding in checks_daemon.problems(error.problems)])
+    client = Client(socket or settings.api.socket, timeout=SILENCE_SECONDS)
     outside = Outside(file=file, settings=settings, problems=problems, client=client)
     return [*_listed(asyncio.run(examine(OUTSIDE, outside))), *_ask_or_look(outside)]
 
@@ -48,6 +55,7 @@ def findings(named: Path | None, client: Client) -> Findings:
 def _ask_or_look(outside: Outside) -> Findings:
     """Ask the daemon, which has its own user, rights and credentials; where none answers, look ourselves."""
     try:
+        outside.client.health()  # One that hangs would keep us waiting for as long as an examination may take.
         found: Findings = outside.client.doctor()["findings"]
     except UnreachableError:
         return asyncio.run(_look(outside))
@@ -59,7 +67,12 @@ def _ask_or_look(outside: Outside) -> Findings:
 
 async def _look(outside: Outside) -> Findings:
     async with AsyncExitStack() as stack:
-        store = await connect(outside.settings, is_new=False)
+        checks, faults = CHECKS, []
+        try:
+            store = await connect(outside.settings, is_new=False)
+        except StoreError as error:
+            store, checks = MemoryStore(), ON_THIS_HOST
+            faults = [Row("store", failed(str(error), error.hint))]
         stack.push_async_callback(store.close)
         place = Circumstances(
             settings=outside.settings,
@@ -68,7 +81,7 @@ async def _look(outside: Outside) -> Findings:
             capabilities=partial(probe, store, name=_PROBE),
             uploads=_no_uploads,
         )
-        return _listed(await examine_place(place))
+        return _listed([*await examine(checks, place), *faults])
 
 
 async def _faults(outside: Outside) -> Sequence[str]:

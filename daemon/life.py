@@ -15,7 +15,7 @@ from daemon import journal
 from daemon.app import Parts
 from daemon.instance import AlreadyRunningError, hold_lock
 from daemon.memory import return_freed_memory, spare_the_collector
-from daemon.opening import ForeignStoreError, mark_root, open_catalog, open_store, set_aside
+from daemon.opening import ForeignStoreError, UnusableStoreError, mark_root, open_catalog, open_store, set_aside
 from daemon.owners import foreign_owners
 from daemon.reloading import Reloading
 from daemon.sockets import SocketError
@@ -56,7 +56,7 @@ def serve(settings: Settings, *, reload: Callable[[], Settings]) -> int:
                 locks.enter_context(hold_lock(path))
             while not _live_once(settings, reload):
                 pass
-    except* (AlreadyRunningError, ForeignStoreError, SocketError) as errors:
+    except* (AlreadyRunningError, ForeignStoreError, SocketError, UnusableStoreError) as errors:
         log.error("not started: %s", _first(errors))  # noqa: TRY400 - the message says it all
         code = REFUSED
     return code

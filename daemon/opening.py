@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 from index.catalog import Catalog
 from index.errors import CorruptIndexError
 from index.lifecycle import State
+from tiering.store import StoreError
 from tiering.stores.file import FileStore
 from tiering.stores.memory import MemoryStore
 from tiering.stores.s3 import S3Store
@@ -30,6 +31,10 @@ STORE: Final = "store"
 
 _ELSEWHERE: Final = (State.COLD, State.PROMOTING, State.DAMAGED, State.DEMOTING)
 """The states of assets that may not be on disk."""
+
+
+class UnusableStoreError(Exception):
+    """No store can be made of what is configured."""
 
 
 class ForeignStoreError(Exception):
@@ -95,8 +100,11 @@ async def mark_root(catalog: Catalog, tree: Tree) -> tuple[str, bool]:
 
 
 async def open_store(settings: Settings, catalog: Catalog) -> Store:
-    """Open the cold tier that the configuration names; it need not be reachable yet."""
-    store = await connect(settings, is_new=await catalog.recall(STORE) is None)
+    """Open the cold tier that the configuration names; it need not be reachable yet. Raise UnusableStoreError."""
+    try:
+        store = await connect(settings, is_new=await catalog.recall(STORE) is None)
+    except StoreError as error:
+        raise UnusableStoreError(f"the store {settings.store.url} cannot be used: {error.advice}") from error
     await catalog.remember(STORE, settings.store.url)
     return store
 

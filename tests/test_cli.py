@@ -377,6 +377,40 @@ def test_doctor_for_one_who_may_not_ask(
     assert {name for name, _, _ in said} == {name for name, _ in (*OUTSIDE, *CHECKS)}
 
 
+def test_doctor_of_a_daemon_that_hangs(stub: Stub, tierd: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is given up after a while, and everything else is looked at."""
+    monkeypatch.setattr("daemon.examination.SILENCE_SECONDS", 0.2)
+    monkeypatch.setenv("TIERD_CACHE__ROOT", str(tmp_path / "media"))
+    monkeypatch.setenv("TIERD_STORE__URL", "memory://")
+    over = threading.Event()
+
+    def hang(_: Request) -> Answer:
+        over.wait(20)
+        return Answer({})
+
+    stub.answers["GET /v1/health"] = hang
+    (tmp_path / "media" / ".tierd").mkdir()
+    with hold_lock(tmp_path / "media" / ".tierd" / "lock"):
+        assert tierd("doctor", "--json") == 1
+    over.set()
+    said = {each["check"]: (each["verdict"], each["message"]) for each in tierd.json["findings"]}
+    assert said["daemon"] == (
+        "failed",
+        f"process {os.getpid()} holds the cache root or the index, and the daemon did not answer in time",
+    )
+    assert said["SQLite"][0] == "ok"
+
+
+def test_doctor_of_a_configuration_that_cannot_be_read(tierd: Run, tmp_path: Path) -> None:
+    """Of everything else there is nothing to say."""
+    config = tmp_path / "broken.toml"
+    config.write_text("x = [")
+    assert tierd("doctor", "--config", str(config), "--json") == 1
+    (found,) = tierd.json["findings"]
+    assert (found["number"], found["check"], found["verdict"]) == (1, "configuration", "failed")
+    assert "not valid TOML" in found["message"]
+
+
 # Moving
 
 

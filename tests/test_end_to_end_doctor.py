@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from daemon_process import Launch, outcome
@@ -10,6 +12,7 @@ from test_end_to_end_guards import mounted, some_files
 
 from daemon.checks import CHECKS
 from daemon.examination import OUTSIDE
+from demo.seaweed import CREDENTIALS
 
 if TYPE_CHECKING:
     from buckets import Bucket
@@ -118,3 +121,27 @@ def test_somebody_elses_daemon(bucket: Bucket, launch: Launch) -> None:
     assert silent["index"] == [("warning", f"process {daemon.pid} has the index open, and did not tell how it is")]
     found = examined(daemon, "--socket", str(other.directory / "tierd.sock"))
     assert any(verdict == "failed" and "looks after" in message for verdict, message in found["daemon"])
+
+
+def test_credentials_of_a_profile(bucket: Bucket, launch: Launch) -> None:
+    """Those that run out say when; a profile that there is not is told by the doctor, and no daemon starts with it."""
+    daemon = launch(bucket, start=False)
+    keys = {"AccessKeyId": CREDENTIALS["AWS_ACCESS_KEY_ID"], "SecretAccessKey": CREDENTIALS["AWS_SECRET_ACCESS_KEY"]}
+    ends = datetime.now(UTC) + timedelta(hours=2)
+    said = json.dumps({"Version": 1, "SessionToken": "", "Expiration": ends.isoformat(), **keys})
+    process = daemon.directory / "credentials"
+    process.write_text(f"#!/bin/sh\necho '{said}'\n")
+    process.chmod(0o755)
+    (daemon.directory / "aws").write_text(f"[profile timed]\ncredential_process = {process}\nregion = us-east-1\n")
+    for name in CREDENTIALS:
+        del daemon._environment[name]
+    daemon._environment["AWS_CONFIG_FILE"] = str(daemon.directory / "aws")
+    daemon.set(STORE__PROFILE="timed")
+    found = examined(daemon)
+    told = "from the profile's credential_process; they run out in 2.0 hours, and are asked for anew then"
+    assert found["credentials"] == [("ok", told)]
+    assert found["store"][0][0] == "ok"
+    daemon.set(STORE__PROFILE="nope")
+    assert examined(daemon)["store"] == [("failed", "the store: The config profile (nope) could not be found")]
+    code, log = daemon.refuse_to_start()
+    assert (code, "The config profile (nope) could not be found" in log, "Traceback" in log) == (5, True, False)

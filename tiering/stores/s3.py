@@ -20,7 +20,7 @@ from tiering.store import (
 )
 from tiering.stores.rules import PAGE, body_length, check_condition, check_etag, is_listed, multipart_etag
 from tiering.stores.s3_connection import connected
-from tiering.stores.s3_errors import read_answer
+from tiering.stores.s3_errors import FOREIGN, read_answer, translate
 from tiering.stores.s3_requests import SLOWEST, Requests, quoted, unquoted
 from tiering.stores.s3_uploads import Uploads
 
@@ -79,10 +79,16 @@ class S3Store:
 
     @classmethod
     async def connect(cls, settings: S3Settings) -> Self:
-        """Return the store. Nothing is sent yet: what is wrong with server or credentials shows at the first call."""
-        async with AsyncExitStack() as stack:
-            connection = await stack.enter_async_context(connected(settings))
-            return cls(Requests(connection), stack.pop_all())
+        """Return the store. Nothing is sent yet: what is wrong with server or credentials shows at the first call.
+
+        Raise StoreError where the AWS configuration contradicts the settings: a profile that there is not.
+        """
+        try:
+            async with AsyncExitStack() as stack:
+                connection = await stack.enter_async_context(connected(settings))
+                return cls(Requests(connection), stack.pop_all())
+        except FOREIGN as error:
+            raise translate(error, key="", source="the AWS configuration") from error
 
     @property
     def url(self) -> str:
