@@ -247,7 +247,7 @@ class Witness:
         between = lines[first + 1 : last]
         # The thread that looks for the mark opened the root for that.
         thread = lines[last].partition(" ")[0]
-        own = max(number for number, line in enumerate(between) if line.startswith(f"{thread} openat(AT_FDCWD, "))
+        own = max(number for number, line in enumerate(between) if re.match(rf"{thread} +openat\(AT_FDCWD, ", line))
         return between[:own] + between[own + 1 :]
 
 
