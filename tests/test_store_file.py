@@ -221,6 +221,68 @@ async def test_order_of_durable_acts(
         assert {str(root / "a"), str(root)} <= set(after)
 
 
+def failing(monkeypatch: pytest.MonkeyPatch, directory: Path) -> None:
+    """Let the next sync of this directory fail."""
+    fsync = os.fsync
+
+    def fail(fd: int) -> None:
+        if Path(f"/proc/self/fd/{fd}").readlink() == directory:
+            monkeypatch.setattr(os, "fsync", fsync)
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        fsync(fd)
+
+    monkeypatch.setattr(os, "fsync", fail)
+
+
+@pytest.mark.parametrize("directory", ["a/b", "a", ""])
+async def test_what_is_told_of_is_durable(
+    store: FileStore, tmp_path: Path, trace: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch, directory: str
+) -> None:
+    """An object whose name was not synced is there, and told of only when it is: or a power cut would take it away."""
+    root = tmp_path / "cold"
+    failing(monkeypatch, root / directory)
+    with pytest.raises(UnavailableError):
+        await store.put("a/b/key", NEW, PLAIN, Absent())
+    trace.clear()
+    await store.head("a/b/key")
+    assert {("sync", str(place)) for place in (root / "a/b", root / "a", root)} <= set(trace)
+
+
+async def test_directories_left_by_others_are_made_durable(
+    store: FileStore, tmp_path: Path, trace: list[tuple[str, str]]
+) -> None:
+    """A directory that is there may be one whose maker died before its name was synced; once seen to, it is known."""
+    root = tmp_path / "cold"
+    (root / "a/b").mkdir(parents=True)
+    await store.put("a/b/key", NEW, PLAIN)
+    assert {("sync", str(place)) for place in (root / "a/b", root / "a", root)} <= set(trace)
+    trace.clear()
+    await store.put("a/b/other", NEW, PLAIN)
+    assert ("sync", str(root)) not in trace
+
+
+async def test_an_upload_that_was_completed_is_durable(
+    store: FileStore, tmp_path: Path, trace: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Completed again, since its directory could not be synced, it is only acknowledged once that is done."""
+    upload_id = await store.create_upload("key", PLAIN)
+    part = await store.put_part("key", upload_id, 1, NEW, md5=hashlib.md5(NEW).digest())
+    failing(monkeypatch, tmp_path / "cold")
+    with pytest.raises(UnavailableError):
+        await store.complete("key", upload_id, [part])
+    trace.clear()
+    await store.complete("key", upload_id, [part])
+    assert ("sync", str(tmp_path / "cold")) in trace
+
+
+async def test_a_sidecar_is_written_whole(store: FileStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the kernel takes fewer bytes than it was given, the rest follows."""
+    write = os.write
+    monkeypatch.setattr(os, "write", lambda fd, body: write(fd, bytes(body[:7])))
+    await store.put("key", NEW, NEW_ATTRIBUTES)
+    assert (await store.head("key")).metadata == NEW_ATTRIBUTES.metadata
+
+
 async def test_delete_is_durable(store: FileStore, tmp_path: Path, trace: list[tuple[str, str]]) -> None:
     """When a delete returns, the name's going is on the disk."""
     await store.put("a/b/key", NEW, PLAIN)

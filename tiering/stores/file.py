@@ -108,7 +108,7 @@ class FileStore:
     async def head(self, key: str) -> ObjectInfo:
         """See Store."""
         check_key(key)
-        return (await self._run(key, self._shelf.find, key)).info
+        return (await self._run(key, self._shelf.vouch, key)).info
 
     @asynccontextmanager
     async def get(

@@ -52,6 +52,7 @@ class Shelf:
         self.aside = self.meta / "aside"
         self.uploads = self.meta / "uploads"
         self._sidecars = Sidecars(self.meta / "sidecars", clock_ns=clock_ns)
+        self._settled: set[Path] = set()
         self._lock = self.meta / "lock"
 
     def prepare(self) -> None:
@@ -83,6 +84,17 @@ class Shelf:
             # A sidecar that was gone when we looked may have been that of a version replaced meanwhile.
             if placed.is_labelled or _same(place, found):
                 return placed
+
+    def vouch(self, key: str) -> Placed:
+        """Return the object once its name is durable: a crash, or a sync that failed, may have left it without."""
+        while True:
+            placed = self.find(key)
+            try:
+                self._settle(placed.place.parent)
+            except FileNotFoundError:
+                # The last object of its directory was removed meanwhile; perhaps there is another now.
+                continue
+            return placed
 
     def open(self, key: str) -> tuple[int, ObjectInfo]:
         """Return an open descriptor and the object that it reads, whatever replaces it later."""
@@ -121,7 +133,7 @@ class Shelf:
     def made_by(self, key: str, upload_id: str) -> ObjectInfo | None:
         """Return the object if this upload made it."""
         try:
-            placed = self.find(key)
+            placed = self.vouch(key)
         except NotFoundError:
             return None
         return placed.info if placed.upload_id == upload_id else None
@@ -139,12 +151,11 @@ class Shelf:
         """Make a staged file the object, durably. Raise PreconditionError where the condition does not hold."""
         sidecar = self._sidecars.write(staged, label)
         try:
-            place, replaced, made = self._put_in_place(staged, label.key, condition)
+            place, replaced = self._put_in_place(staged, label.key, condition)
         except BaseException:
             sidecar.unlink()
             raise
-        for directory in made:
-            sync_directory(directory)
+        self._settle(place.parent)
         if replaced is not None and replaced != sidecar:
             replaced.unlink(missing_ok=True)
         return self.describe(label.key, place, os.fstat(staged.fd)).info
@@ -176,35 +187,57 @@ class Shelf:
         finally:
             os.close(fd)
 
-    def _put_in_place(self, staged: Staged, key: str, condition: Condition) -> tuple[Path, Path | None, list[Path]]:
-        """Return where the object is now, the sidecar it made obsolete, and the directories to sync."""
+    def _put_in_place(self, staged: Staged, key: str, condition: Condition) -> tuple[Path, Path | None]:
+        """Return where the object is now, and the sidecar it made obsolete."""
         with self._alone():
             try:
                 present = self.find(key)
             except NotFoundError:
                 check_condition(key, condition, None)
-                place, made = self._place_new(staged, key)
-                return place, None, made
+                return self._place_new(staged, key), None
             check_condition(key, condition, present.info.etag)
             staged.publish_over(present.place)
-            return present.place, present.sidecar, [present.place.parent]
+            return present.place, present.sidecar
 
-    def _place_new(self, staged: Staged, key: str) -> tuple[Path, list[Path]]:
+    def _place_new(self, staged: Staged, key: str) -> Path:
         place = self.root / key
         try:
             if self._is_ours(key):
                 raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(place))
-            made = _make_directories(place.parent)
+            self._make(place.parent)
             staged.publish(place)
         except OSError as error:
             if error.errno not in _NO_ROOM:
                 raise
             self._prune(place.parent)
         else:
-            return place, made
+            return place
         place = self.aside / digest_of(key)
         staged.publish(place)
-        return place, [self.aside]
+        return place
+
+    def _make(self, directory: Path) -> None:
+        """Make a directory and its parents."""
+        missing = []
+        while not directory.is_dir():
+            missing.append(directory)
+            directory = directory.parent
+        for each in reversed(missing):
+            self._settled.discard(each)
+            each.mkdir(mode=0o750)
+
+    def _settle(self, directory: Path) -> None:
+        """Make the names in a directory durable, and the directory's own where we have not yet seen to that.
+
+        That it is there says nothing: whoever made it may have died, or failed, before its name was synced.
+        """
+        sync_directory(directory)
+        unsettled = []
+        while directory not in self._settled and directory != self.root:
+            unsettled.append(directory)
+            directory = directory.parent
+            sync_directory(directory)
+        self._settled.update(unsettled)
 
     def _is_ours(self, key: str) -> bool:
         return key.partition("/")[0] == META
@@ -245,16 +278,3 @@ def _same(place: Path, found: os.stat_result) -> bool:
     except OSError:
         return False
     return (now.st_ino, now.st_mtime_ns, now.st_size) == (found.st_ino, found.st_mtime_ns, found.st_size)
-
-
-def _make_directories(directory: Path) -> list[Path]:
-    """Make a directory and its parents; return all whose names must be synced, the innermost first."""
-    changed = [directory]
-    missing = []
-    while not directory.is_dir():
-        missing.append(directory)
-        directory = directory.parent
-        changed.append(directory)
-    for each in reversed(missing):
-        each.mkdir(mode=0o750)
-    return changed

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from tiering.store import Attributes, UnavailableError
-from tiering.stores.file_staging import sync_directory
+from tiering.stores.file_staging import sync_directory, write_all
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -88,7 +88,7 @@ class Sidecars:
             except FileExistsError:
                 continue
             try:
-                os.write(fd, label.to_json())
+                write_all(fd, label.to_json())
                 os.fsync(fd)
                 sync_directory(place.parent)
                 staged.sync()

@@ -25,6 +25,13 @@ def sync_directory(path: Path) -> None:
         os.close(fd)
 
 
+def write_all(fd: int, body: bytes) -> None:
+    """Write all bytes: the kernel takes fewer at once where the disk is about to be full."""
+    view = memoryview(body)
+    while view:
+        view = view[os.write(fd, view) :]
+
+
 class Staged:
     """A file in the making, without a name where the file system can do that (NFS cannot), else with a private one.
 
@@ -59,9 +66,7 @@ class Staged:
 
     def write(self, body: bytes) -> None:
         """Append bytes."""
-        view = memoryview(body)
-        while view:
-            view = view[os.write(self.fd, view) :]
+        write_all(self.fd, body)
 
     def append(self, source: int) -> None:
         """Append what another file holds, sharing its blocks where the file system can."""
