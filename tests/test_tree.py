@@ -8,6 +8,7 @@ import socket
 import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING
+from unittest.mock import Mock
 
 import pytest
 from trees import HOSTILE_NAMES, IGNORED, make_tree, open_descriptors, plant
@@ -366,3 +367,12 @@ def test_made_directories_are_synced_into_their_parents(tree: Tree, monkeypatch:
         pass
     assert synced == [tree.root.stat().st_ino, (tree.root / "a").stat().st_ino]
     assert [path.name for path in (tree.root / "a").iterdir()] == ["b"]
+
+
+def test_a_directory_whose_name_cannot_be_synced_is_not_left(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever came next would find it there, and put a file into it that goes with it in a power cut."""
+    with monkeypatch.context() as faulty:
+        faulty.setattr(os, "fsync", Mock(side_effect=OSError(errno.EIO, "Input/output error")))
+        with pytest.raises(UnreadableError), tree.beneath("a/f", make=True):
+            pass
+    assert not (tree.root / "a").exists()

@@ -136,9 +136,8 @@ class Tree:
     def prepare(self) -> None:
         """Make tierd's own directories, and empty the one for unfinished files. The root itself is never made."""
         for directory in (PRIVATE, TRASH, UNFINISHED):
-            with translated(directory), self.beneath(directory) as (parent, name), suppress(FileExistsError):
-                os.mkdir(name, 0o700, dir_fd=parent)
-                sync_directory(parent)
+            with translated(directory), self.beneath(directory) as (parent, name):
+                _make_directory(name, parent, mode=0o700)
         for unfinished in self.names(UNFINISHED):
             self.remove(f"{UNFINISHED}/{unfinished}")
 
@@ -296,9 +295,7 @@ def _names(path: str) -> list[bytes]:
 def _step(held: int, name: bytes, path: str, *, make: bool) -> int:
     with translated(path):
         if make:
-            with suppress(FileExistsError):
-                os.mkdir(name, dir_fd=held)
-                sync_directory(held)
+            _make_directory(name, held)
         try:
             return os.open(name, _STEP, dir_fd=held)
         except NotADirectoryError:
@@ -309,6 +306,20 @@ def _step(held: int, name: bytes, path: str, *, make: bool) -> int:
             if make:
                 raise NotRegularError(path, "a file is where its directory must be made") from None
             raise
+
+
+def _make_directory(name: bytes, parent: int, *, mode: int = 0o777) -> None:
+    """Make a directory, durably, unless something has its name."""
+    try:
+        os.mkdir(name, mode, dir_fd=parent)
+    except FileExistsError:
+        return
+    try:
+        sync_directory(parent)
+    except BaseException:
+        # Left there, it would be taken for durable by whoever comes next.
+        os.rmdir(name, dir_fd=parent)
+        raise
 
 
 def _open_patiently(name: bytes, directory: int) -> int:
