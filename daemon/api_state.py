@@ -43,6 +43,8 @@ def _concerns(status: Status) -> Iterator[str]:
         yield "the disk is full, and nothing could make room"
     if status.unwatched:
         yield f"new files are found by the periodic scan only in {status.unwatched}: names there are not UTF-8"
+    if status.index_full:
+        yield "the disk of the index is full: what must be written waits, and new work is refused"
     if stuck := status.assets.get(State.STUCK, 0):
         yield f"{stuck} assets are stuck and have no remote copy: tierd list --state stuck"
     if damaged := status.assets.get(State.DAMAGED, 0):

@@ -97,6 +97,7 @@ class Parts:
     def work(self) -> dict[str, Coroutine[object, object, None]]:
         """Return what goes on for as long as the daemon lives, by name."""
         return {
+            "index": self.catalog.watch(),
             "learning": learn_store(self.discovery, self.prober, scanned=self.reconciler.scanned),
             "reconciler": self.reconciler.run(),
             "keeper": self.keeper.run(),

@@ -20,7 +20,7 @@ from daemon.owners import foreign_owners
 from daemon.reloading import Reloading
 from daemon.sockets import SocketError
 from daemon.stopping import Stopping
-from index.errors import CorruptIndexError
+from index.errors import CorruptIndexError, IndexFaultError
 from tiering.file_lease import ignore_sigio
 from tiering.recovery import recover
 from tiering.tree import PRIVATE, Tree
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+FAILED: Final = 1
 REFUSED: Final = 5
 FILE_THREADS: Final = 12
 """Worker threads for files and hashes: some may wait for the disk without keeping others from it."""
@@ -56,6 +57,9 @@ def serve(settings: Settings, *, reload: Callable[[], Settings]) -> int:
                 locks.enter_context(hold_lock(path))
             while not _live_once(settings, reload):
                 pass
+    except* IndexFaultError as errors:
+        log.error("ended, since the index cannot be used; the next start recovers: %s", _first(errors))  # noqa: TRY400 - the message says it all
+        code = FAILED
     except* (AlreadyRunningError, ForeignStoreError, SocketError, UnusableStoreError) as errors:
         log.error("not started: %s", _first(errors))  # noqa: TRY400 - the message says it all
         code = REFUSED

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from index.errors import StaleTransitionError, UnknownAssetError
+from index.errors import IndexFullError, StaleTransitionError, UnknownAssetError
 from tiering import tree
 from tiering.leases import TooManyLeasesError
 from tiering.outcome import DamagedError, NoSpaceError, TierError
@@ -49,6 +49,7 @@ class _Row(NamedTuple):
 
 _ROWS: Final = (
     _Row(UnknownAssetError, 404, "unknown-asset", "there is neither a file nor a cold asset of this path"),
+    _Row(IndexFullError, 507, "no-space", "free space on the index's file system"),
     _Row(StaleTransitionError, 409, "conflict", "it moved meanwhile: ask again"),
     _Row(TooManyLeasesError, 503, "too-many-leases", "release leases that are not needed", RETRY_SECONDS),
     _Row(NoSpaceError, 507, "no-space"),

@@ -84,6 +84,15 @@ class Catalog:
             raise
         return cls(connection, path, now, fresh=fresh, clock=clock)
 
+    @property
+    def is_full(self) -> bool:
+        """Whether there was no room when something was last to be written."""
+        return self._commits.is_full
+
+    async def watch(self) -> None:
+        """Wait for ever. Raise the first IndexFaultError that any call met, but for want of room, which passes."""
+        await self._connection.watch()
+
     async def close(self) -> None:
         """Finish what was asked for and close the file. Calls made from now on raise CatalogError."""
         await self._commits.close()
@@ -191,14 +200,17 @@ class Catalog:
 
     # Changing
 
-    async def apply(self, change: Change, *more: Change) -> Asset:
+    async def apply(self, change: Change, *more: Change, patient: bool = True) -> Asset:
         """Make all changes to one asset or none, and return it as the last one leaves it.
 
         Raise StaleTransitionError or UnknownAssetError where a change is about something that is not so any more, and
         IllegalTransitionError where the lifecycle has no such edge, which is a bug.
+
+        Where there is no room for the index, wait for some, or raise IndexFullError if it is not `patient`: what
+        begins something, or can be given up, should not be.
         """
         now = self._clock()
-        return await self._commits.share(lambda raw: ledger.perform(raw, (change, *more), now=now))
+        return await self._commits.share(lambda raw: ledger.perform(raw, (change, *more), now=now), patient=patient)
 
     async def claim(self, limit: int, *, now: float) -> Assets:
         """Take at most `limit` new assets that are due, oldest first: they are uploading now."""
@@ -215,14 +227,19 @@ class Catalog:
 
     async def make_due(self, *, now: float) -> int:
         """Let everything new be claimed now; return how many were to wait."""
-        count = await self._commits.share(lambda raw: raw.execute(queries.MAKE_DUE, {"now": now}).rowcount)
+        count = await self._commits.share(
+            lambda raw: raw.execute(queries.MAKE_DUE, {"now": now}).rowcount, patient=False
+        )
         self.work.set()
         return count
 
-    async def observe(self, batch: Observations) -> None:
-        """Take in what a scan found. What is stale is left out: the next scan sees it again."""
+    async def observe(self, batch: Observations, *, patient: bool = True) -> None:
+        """Take in what a scan found. What is stale is left out: the next scan sees it again.
+
+        Where there is no room for the index, wait for some, or raise IndexFullError if it is not `patient`.
+        """
         now = self._clock()
-        await self._commits.share(lambda raw: admission.observe(raw, batch, now=now))
+        await self._commits.share(lambda raw: admission.observe(raw, batch, now=now), patient=patient)
 
     async def adopt_cold(self, found: Sequence[FoundObject]) -> int:
         """Take in the objects that the index does not know, and return how many those were.
@@ -233,14 +250,14 @@ class Catalog:
         return await self._commits.share(lambda raw: admission.adopt(raw, found, now=now))
 
     async def touch(self, accesses: Mapping[AssetId, tuple[float, int]]) -> None:
-        """Note the last access to each asset, and how many there were."""
+        """Note the last access to each asset, and how many there were. Raise IndexFullError."""
         rows = [(at, count, asset_id) for asset_id, (at, count) in accesses.items()]
-        await self._commits.share(lambda raw: raw.executemany(queries.TOUCH, rows).rowcount)
+        await self._commits.share(lambda raw: raw.executemany(queries.TOUCH, rows).rowcount, patient=False)
 
     async def set_pinned(self, ids: Iterable[AssetId], pinned: bool) -> int:  # noqa: FBT001 - the fact that is set
-        """Pin or unpin, and return how many were not so before."""
+        """Pin or unpin, and return how many were not so before. Raise IndexFullError."""
         rows = [(int(pinned), asset_id) for asset_id in ids]
-        return await self._commits.share(lambda raw: raw.executemany(queries.PIN, rows).rowcount)
+        return await self._commits.share(lambda raw: raw.executemany(queries.PIN, rows).rowcount, patient=False)
 
     async def describe(
         self,
@@ -250,14 +267,14 @@ class Catalog:
         fields: Mapping[str, str],
         tags: Mapping[str, str],
     ) -> Asset:
-        """Set all three to exactly this. Raise UnknownAssetError."""
+        """Set all three to exactly this. Raise UnknownAssetError, IndexFullError."""
         columns = {"id": asset_id, **description_columns(type, fields, tags)}
 
         def work(raw: sqlite3.Connection) -> Asset:
             raw.execute(queries.DESCRIBE, columns)
             return ledger.get(raw, asset_id)
 
-        return await self._commits.share(work)
+        return await self._commits.share(work, patient=False)
 
     # What the store was asked about again
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 import aiosqlite
 
-from index.errors import CatalogError, CorruptIndexError
+from index.errors import CatalogError, CorruptIndexError, IndexFaultError, IndexFullError
 from index.schema import migrate, require_ours, require_whole
 
 if TYPE_CHECKING:
@@ -65,6 +65,9 @@ class Connection(aiosqlite.Connection):
         super().__init__(self._connect_here, iter_chunk_size=64)
         self._path = path
         self._raw: sqlite3.Connection | None = None
+        self._loop = asyncio.get_running_loop()
+        self._fallen: asyncio.Future[None] = self._loop.create_future()
+        self._fallen.add_done_callback(_notice)
         # Whatever goes wrong, this thread never keeps the process alive; SQLite does not mind being cut off.
         self._thread.daemon = True
 
@@ -97,6 +100,10 @@ class Connection(aiosqlite.Connection):
         self._tx.put_nowait((future, partial(self._run, work)))
         return future
 
+    async def watch(self) -> None:
+        """Wait for ever. Raise the first IndexFaultError that anybody met, but for want of room, which passes."""
+        await asyncio.shield(self._fallen)
+
     def stop(self) -> asyncio.Future[None] | None:
         """Stop the thread; also where `await` was cancelled before the connection was handed over."""
         self._tx.put_nowait((None, self._close_here))
@@ -114,7 +121,25 @@ class Connection(aiosqlite.Connection):
         try:
             return work(self._conn)
         except FOREIGN_ERRORS as error:
-            raise translated(error, self._path) from error
+            ours = translated(error, self._path)
+            if isinstance(ours, IndexFaultError) and not isinstance(ours, IndexFullError):
+                self._loop.call_soon_threadsafe(self._fall, ours)
+            raise ours from error
+
+    def _fall(self, error: IndexFaultError) -> None:
+        if not self._fallen.done():
+            self._fallen.set_exception(error)
+
+
+def _notice(fallen: asyncio.Future[None]) -> None:
+    """See the exception: whoever met it was told."""
+    if not fallen.cancelled():
+        fallen.exception()
+
+
+def is_full(error: Exception) -> bool:
+    """Return whether one of the FOREIGN_ERRORS says that there is no room."""
+    return (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF == sqlite3.SQLITE_FULL
 
 
 def translated(error: Exception, path: Path) -> CatalogError:
@@ -122,7 +147,13 @@ def translated(error: Exception, path: Path) -> CatalogError:
     code = getattr(error, "sqlite_errorcode", None)
     # Without a code it is the module that complains: of text that is not UTF-8, which we never write.
     unreadable = code is None and isinstance(error, sqlite3.OperationalError | UnicodeDecodeError)
-    kind = CorruptIndexError if unreadable or (code or 0) & 0xFF in _DAMAGE else CatalogError
+    kind: type[CatalogError] = IndexFaultError
+    if unreadable or (code or 0) & 0xFF in _DAMAGE:
+        kind = CorruptIndexError
+    elif is_full(error):
+        kind = IndexFullError
+    elif isinstance(error, sqlite3.IntegrityError):
+        kind = CatalogError
     return kind(f"index {path}: {error}")
 
 

@@ -23,12 +23,19 @@ from index import connection as connections
 from index.asset import AssetId, RelPath
 from index.catalog import Catalog
 from index.changes import Change, Observations
-from index.errors import CatalogError, CorruptIndexError, StaleTransitionError, UnknownAssetError
+from index.errors import (
+    CatalogError,
+    CorruptIndexError,
+    IndexFaultError,
+    IndexFullError,
+    StaleTransitionError,
+    UnknownAssetError,
+)
 from index.lifecycle import Event, IllegalTransitionError, State
 from index.listing import Query
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Iterator
 
     from index.asset import Asset
 
@@ -311,25 +318,115 @@ async def test_a_spoilt_definition_is_damage(full: Path, spoilt: bytes) -> None:
         await Catalog.open(full)
 
 
+async def limit(catalog: Catalog, pages: int | None) -> None:
+    """Leave the index no room to grow, or all the room there is."""
+    if pages is None:
+        (pages,) = await catalog._connection.submit(lambda raw: raw.execute("PRAGMA page_count").fetchone())
+    await catalog._connection.submit(lambda raw: raw.execute(f"PRAGMA max_page_count = {pages}").fetchall())
+
+
+MANY = Observations(discovered=[(a_sighting(f"many{number}"), NOW) for number in range(2000)])
+
+
 async def test_a_full_disk_undoes_the_whole_commit(catalog: Catalog) -> None:
     """Where a commit finds no room all who share it are told, nothing of it is left, and later it works."""
     assets = [await discover(catalog, f"{number}") for number in range(3)]
-    (pages,) = await catalog._connection.submit(lambda raw: raw.execute("PRAGMA page_count").fetchone())
-    await catalog._connection.submit(lambda raw: raw.execute(f"PRAGMA max_page_count = {pages}").fetchall())
-    files = [(a_sighting(f"many{number}"), NOW) for number in range(2000)]
+    await limit(catalog, None)
     results = await asyncio.gather(
-        catalog.apply(change(assets[0], Event.CLAIMED)),
-        catalog.apply(change(assets[1], Event.CLAIMED)),
-        catalog.observe(Observations(discovered=files)),
+        catalog.apply(change(assets[0], Event.CLAIMED), patient=False),
+        catalog.apply(change(assets[1], Event.CLAIMED), patient=False),
+        catalog.observe(MANY, patient=False),
         return_exceptions=True,
     )
-    assert [type(result) for result in results[1:]] == [CatalogError, CatalogError]
+    assert [type(result) for result in results[1:]] == [IndexFullError, IndexFullError]
     assert "full" in str(results[2])
+    assert catalog.is_full
     assert await catalog.get(assets[1].id) == assets[1]
     assert catalog.totals.assets[State.NEW] == 2
-    await catalog._connection.submit(lambda raw: raw.execute("PRAGMA max_page_count = 1073741823").fetchall())
-    await catalog.observe(Observations(discovered=files))
+    await limit(catalog, 1073741823)
+    await catalog.observe(MANY)
     assert catalog.totals.assets[State.NEW] == 2002
+    assert not catalog.is_full
+
+
+async def test_who_must_come_to_an_end_waits_for_room(catalog: Catalog) -> None:
+    """It waits, and is done when there is room; meanwhile whatever is read is read, and new work is refused at once."""
+    asset = await discover(catalog, "a")
+    await limit(catalog, None)
+    waits = asyncio.create_task(catalog.observe(MANY))
+    with pytest.raises(IndexFullError):
+        await catalog.observe(MANY, patient=False)
+    with pytest.raises(IndexFullError):
+        await catalog.set_pinned([asset.id], pinned=True)
+    assert await catalog.get(asset.id) == asset
+    assert not waits.done()
+    await limit(catalog, 1073741823)
+    await waits
+    assert catalog.totals.assets[State.NEW] == 2001
+    assert await catalog.set_pinned([asset.id], pinned=True) == 1
+
+
+async def test_who_is_cancelled_does_not_wait_for_room(catalog: Catalog) -> None:
+    """A stop does not wait for somebody to free space."""
+    await discover(catalog, "a")
+    await limit(catalog, None)
+    waits = asyncio.create_task(catalog.observe(MANY))
+    with pytest.raises(IndexFullError):
+        await catalog.observe(MANY, patient=False)
+    waits.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waits
+
+
+async def test_a_close_does_not_wait_for_room(tmp_path: Path) -> None:
+    """What still waits is told, and nothing of it is left."""
+    catalog = await Catalog.open(tmp_path / "index.db", clock=lambda: NOW)
+    await discover(catalog, "a")
+    await limit(catalog, None)
+    waits = asyncio.create_task(catalog.observe(MANY))
+    with pytest.raises(IndexFullError):
+        await catalog.observe(MANY, patient=False)
+    await catalog.close()
+    with pytest.raises(IndexFullError):
+        await waits
+    assert await threads_left() == []
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of one MiB."""
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(tmp_path)], check=True, timeout=30)
+    yield tmp_path
+    subprocess.run(["umount", "-l", str(tmp_path)], check=True, timeout=30)
+
+
+async def test_the_log_gives_its_room_back(small_disk: Path) -> None:
+    """On a disk that cannot hold as long a log as SQLite would let grow, what is in it is brought home in time."""
+    path = small_disk / "index.db"
+    catalog = await Catalog.open(path, clock=lambda: NOW)
+    asset = await discover(catalog, "a")
+    await catalog.close()
+    catalog = await Catalog.open(path, clock=lambda: NOW)
+    try:
+        for number in range(300):
+            await catalog.set_pinned([asset.id], pinned=number % 2 == 0)
+        assert not catalog.is_full
+    finally:
+        await catalog.close()
+
+
+async def test_who_watches_is_told_of_a_fault(catalog: Catalog) -> None:
+    """Whoever met it first: an index that cannot be read or written is everybody's trouble. Want of room passes."""
+    watch = asyncio.create_task(catalog.watch())
+    await discover(catalog, "a")
+    await limit(catalog, None)
+    with pytest.raises(IndexFullError):
+        await catalog.observe(MANY, patient=False)
+    assert not watch.done()
+    with pytest.raises(IndexFaultError):
+        await catalog._connection.submit(lambda raw: raw.execute("SELECT nonsense"))
+    with pytest.raises(IndexFaultError, match="nonsense"):
+        await watch
 
 
 # Callers

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
+
+from index.errors import IndexFullError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,4 +43,6 @@ class Accesses:
         """Write what was gathered."""
         batch, self._recent = self._recent, {}
         if batch:
-            await self._catalog.touch(batch)
+            # For want of room a few seconds of heat are lost, too.
+            with suppress(IndexFullError):
+                await self._catalog.touch(batch)

@@ -171,6 +171,7 @@ class Status:
     """Everything at a glance, from memory. `faults` says why hot bytes cannot be served; empty when they can.
 
     `unwatched` names the directories of which no hint comes, for people; empty when there are none.
+    `index_full`: when something was last to be written, there was no room for the index.
     """
 
     assets: Mapping[State, int]
@@ -180,6 +181,7 @@ class Status:
     store: ColdTier
     brake: BrakeState
     scrub: ScrubState = field(default_factory=ScrubState)
+    index_full: bool = False
     faults: tuple[str, ...] = ()
     unwatched: str = ""
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 from index.asset import printable
 from index.changes import Change
-from index.errors import CatalogError
+from index.errors import CatalogError, IndexFullError
 from index.lifecycle import Event
 from tiering.evidence import is_as_proven
 from tiering.outcome import Outcome
@@ -135,7 +135,7 @@ class Demoter:
             log.error("remote copy is wrong, it is uploaded again: %s (%s)", printable(asset.path), wrong)
             asset = await self._catalog.apply(Change.about(asset, Event.MISMATCHED, reason=wrong))
             return Outcome(asset, "refused", wrong)
-        asset = await self._catalog.apply(Change.about(asset, Event.CHOSEN, reason=reason))
+        asset = await self._catalog.apply(Change.about(asset, Event.CHOSEN, reason=reason), patient=False)
         # Whoever grants a lease from here on waits for us first: one granted since the choice is seen, and so is a pin.
         if asset.pinned:
             return await self._spare(asset, "it is pinned")
@@ -145,7 +145,15 @@ class Demoter:
             await self._take_away(asset, departure)
         except FileError as error:
             return await self._spare(asset, error.reason)
-        asset = await self._catalog.apply(Change.about(asset, Event.EVICTED, reason=reason))
+        return await self._give_up(asset, reason)
+
+    async def _give_up(self, asset: Asset, reason: str) -> Outcome:
+        try:
+            asset = await self._catalog.apply(Change.about(asset, Event.EVICTED, reason=reason), patient=False)
+        except IndexFullError as error:
+            # Whoever reads it must not wait until there is room.
+            await unbroken(asyncio.to_thread(bring_back, self._tree, asset))
+            return await self._spare(asset, str(error))
         await self._discard(asset)
         return Outcome(asset, "done")
 

@@ -79,6 +79,7 @@ class Inspector:
             store=self._prober.state(),
             brake=self._brake(),
             scrub=self._scrub(),
+            index_full=self._catalog.is_full,
             faults=faults,
             unwatched=str(self._reconciler.blind),
         )

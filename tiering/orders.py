@@ -80,7 +80,7 @@ class Orders:
 
         async def act(asset: Asset) -> Outcome:
             change = Change.about(asset, Event.RETRIED, overwrite=overwrite, due_at=self._clock())
-            return Outcome(await self._catalog.apply(change), "done")
+            return Outcome(await self._catalog.apply(change, patient=False), "done")
 
         return await self._carry_out(selection, _judge_retry, act, dry_run=dry_run, wait=wait)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from index.asset import Failure, ProofMethod, printable
 from index.changes import Change
-from index.errors import StaleTransitionError
+from index.errors import IndexFullError, StaleTransitionError
 from index.lifecycle import Event
 from tiering.arrival import Arrival, Stream
 from tiering.landing import ContentError, Landing
@@ -110,8 +110,14 @@ class Promoter:
                 hint="unpin or release assets, raise [cache] size_limit, or add disk",
             )
         with self._space.reserve(proof.size):
-            asset = await self._catalog.apply(Change.about(arrival.asset, Event.WANTED))
+            asset = await self._begin(arrival.asset)
             return await self._restore(arrival, asset, proof)
+
+    async def _begin(self, asset: Asset) -> Asset:
+        try:
+            return await self._catalog.apply(Change.about(asset, Event.WANTED), patient=False)
+        except IndexFullError as error:
+            raise NoSpaceError(str(error), hint="free space on the index's file system") from error
 
     async def _restore(self, arrival: Arrival, asset: Asset, proof: Proof) -> tuple[Asset, str]:
         try:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from index.asset import printable
 from index.changes import Change
-from index.errors import StaleTransitionError
+from index.errors import IndexFullError, StaleTransitionError
 from index.lifecycle import HOT, IN_FLIGHT, Event, State
 from tiering.demoter import bring_back
 from tiering.outcome import ConflictError, IgnoredError
@@ -103,7 +103,10 @@ class Registry:
 
     async def _bury(self, asset: Asset) -> Asset:
         try:
-            return await self._catalog.apply(_removal(asset))
+            return await self._catalog.apply(_removal(asset), patient=False)
+        except IndexFullError:
+            await asyncio.to_thread(bring_back, self._tree, asset)
+            raise
         except StaleTransitionError:
             now = await self._catalog.get(asset.id)
         match now.state:

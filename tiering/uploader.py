@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from index.asset import Failure, printable
 from index.changes import Change
-from index.errors import StaleTransitionError
+from index.errors import IndexFaultError, StaleTransitionError
 from index.lifecycle import Event, State
 from tiering.pacing import backoff
 from tiering.source import AlteredError, NotYetError, Source
@@ -117,6 +117,9 @@ class Uploader:
         started = self._clock()
         try:
             sent = await self._send(asset)
+        except IndexFaultError:
+            # Nobody's fault but the index's: the asset stays claimed, and the next start has it uploaded again.
+            raise
         except Exception as error:  # noqa: BLE001 - one asset's trouble must not end the uploads of all others
             return await self._set_back(asset, error, self._clock() - started)
         self._pacer.succeeded()
