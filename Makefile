@@ -4,7 +4,10 @@ BIN := .venv/bin
 STAMP := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint types contracts check torture demo bench lock format clean
+TOOLS := strace
+# Programs of the operating system that the tests use; on Debian each is in the package of its name.
+
+.PHONY: help setup tools run test lint types contracts check torture demo bench lock format clean
 
 help: ## say what there is
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-10s %s\n", $$1, $$2}' Makefile
@@ -22,14 +25,21 @@ $(STAMP): requirements/runtime.txt requirements/dev.txt pyproject.toml
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@touch $(STAMP)
 
+tools: ## see to it that the tests' programs are there; as root on Debian, install them
+	@missing=$$(for each in $(TOOLS); do command -v $$each >/dev/null || echo $$each; done); \
+	test -z "$$missing" && exit; \
+	test "$$(id -u)" = 0 && command -v apt-get >/dev/null && apt-get -qq update && \
+	  apt-get -qq install --yes --no-install-recommends $$missing >/dev/null || \
+	  { echo "the tests need:" $$missing "; install them, on Debian and Ubuntu with apt-get" >&2; exit 1; }
+
 run: setup ## run the daemon on config.toml, in the foreground
 	@mkdir -p media var
 	@exec $(BIN)/tierd serve
 
-test: setup ## run the tests
+test: setup tools ## run the tests
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
-torture: setup ## break everything, again and again, for hours (QUICK=1: minutes; SEED=n repeats; JOURNAL=file goes on)
+torture: setup tools ## break everything, again and again, for hours (QUICK=1: minutes; SEED=n repeats; JOURNAL=file goes on)
 	TORTURE=$(if $(QUICK),quick,long) TORTURE_SEED=$(or $(SEED),$(if $(QUICK),0,$(shell date +%s))) TORTURE_JOURNAL=$(JOURNAL) \
 	  $(BIN)/python -m pytest tests/torture -n 2 --dist worksteal --timeout 7200
 

@@ -200,13 +200,13 @@ def _arm_commits(wound: Wound) -> None:
     commits: Any = index.commits.Commits
     for name in COMMITS:
         _label(catalog, name, lambda *_, name=name, **__: (name,))
-    _label(catalog, "apply", lambda *changes: tuple(change.event for change in changes))
+    _label(catalog, "apply", lambda *changes, **_: tuple(change.event for change in changes))
     _label(catalog, "claim", lambda *_, **__: ("claimed",))
     _label(catalog, "observe", _observed)
     share, commit, summarise = commits.share, commits._commit, catalog._summarise
     held = threading.local()
 
-    async def share_labelled(self: Any, work: Callable[..., Any]) -> Any:
+    async def share_labelled(self: Any, work: Callable[..., Any], **how: Any) -> Any:
         labels = [named(label) for label in LABEL.get()]
 
         def labelled(raw: Any) -> Any:
@@ -215,7 +215,7 @@ def _arm_commits(wound: Wound) -> None:
             held.labels += [label for label in labels if result or label != "claimed"]
             return result
 
-        return await share(self, labelled)
+        return await share(self, labelled, **how)
 
     def commit_passing(self: Any, works: Any, connection: Any) -> Any:
         held.labels = []
@@ -248,7 +248,7 @@ def _label(catalog: Any, name: str, labels: Callable[..., tuple[str, ...]]) -> N
     setattr(catalog, name, walk)
 
 
-def _observed(batch: Any) -> tuple[str, ...]:
+def _observed(batch: Any, **_: Any) -> tuple[str, ...]:
     kinds = (batch.discovered and "discovered", batch.changes and "changed", batch.refreshed and "refreshed")
     return tuple(kind for kind in kinds if kind)
 

@@ -111,9 +111,9 @@ class Mortal(Core):
     def _make_mortal(self) -> None:
         share = self.catalog._commits.share
 
-        async def walk(work: Any) -> Any:
+        async def walk(work: Any, **how: Any) -> Any:
             self.steps.take("before commit")
-            result = await share(work)
+            result = await share(work, **how)
             self.steps.take("after commit")
             return result
 

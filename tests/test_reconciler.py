@@ -420,9 +420,9 @@ async def test_a_chmod_or_a_link_keeps_the_proof(world: World, monkeypatch: pyte
     reads: list[str] = []
     observe = world.catalog.observe
 
-    async def observed(batch: Observations) -> None:
+    async def observed(batch: Observations, *, patient: bool) -> None:
         reads.extend(asset_id for asset_id, _ in batch.refreshed)
-        await observe(batch)
+        await observe(batch, patient=patient)
 
     async with world.running() as reconciler:
         before = await world.replicate("replicated")

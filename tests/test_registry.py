@@ -241,7 +241,7 @@ async def test_a_stop_before_the_tombstone_gives_the_file_back(
 ) -> None:
     """The next start finds it in the trash; where a new file has its name meanwhile, that one stays, and it starts."""
 
-    async def die(*_args: object) -> None:
+    async def die(*_args: object, **_named: object) -> None:
         raise OSError("power cut")
 
     async with place.core() as core:
