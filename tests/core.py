@@ -108,6 +108,7 @@ class Rules:
     min_residence: float = 0.0
     promotions: int = 4
     sizes: Sizes = SIZES
+    quiet: float = 0.0
 
 
 class Core:
@@ -122,7 +123,7 @@ class Core:
         self.tree, self.catalog, self.store, self.group, self.clock = tree, catalog, store, group, clock
         self.witness = observer = Witness()
         self.pacer = Pacer(4, clock=clock)
-        self.leases = Leases(clock=clock, quiet=0.0)
+        self.leases = Leases(clock=clock, quiet=rules.quiet)
         self.accesses = Accesses(catalog, clock=clock)
         self.prober = Prober(store, name="core", pacer=self.pacer, ready=lambda: None)
         self.prober.capabilities, self.prober.reason = ABLE, ""
