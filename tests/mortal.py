@@ -557,8 +557,14 @@ class Life:
     async def _drained(self, work: Coroutine[Any, Any, None]) -> None:
         await work
         core = self.core
-        while core is not None and core.promoter._arrivals:
-            await asyncio.wait([arrival._done for arrival in core.promoter._arrivals.values()])
+        # What a step began is over before the next: promotions that somebody read along with, copies that wait in the
+        # trash.
+        while core is not None and (core.promoter._arrivals or core.demoter._departures):
+            arrivals = [arrival._done for arrival in core.promoter._arrivals.values()]
+            if arrivals:
+                await asyncio.wait(arrivals)
+            for departure in list(core.demoter._departures.values()):
+                await departure.over.wait()
 
     def end(self) -> None:
         """Stop in order."""
