@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from functools import cached_property, partial
 from importlib.metadata import version
@@ -17,6 +18,7 @@ from daemon.route import Service
 from daemon.server import Server
 from daemon.stopping import DRAIN_SECONDS
 from daemon.thresholds import residence, watermarks
+from daemon.watchdog import Pulse, Watchdog
 from tiering.accesses import Accesses
 from tiering.clearance import Clearance
 from tiering.demoter import Demoter
@@ -49,10 +51,10 @@ from tiering.uploader import Uploader
 from tiering.verifier import Verifier
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import Coroutine
 
     from daemon.doctor import Row
+    from daemon.notify import Notifier
     from daemon.settings import Settings
     from index.catalog import Catalog
     from tiering.policy import TierPolicy
@@ -84,6 +86,7 @@ class Parts:
         *,
         root_id: str,
         brand_new: bool,
+        notifier: Notifier,
     ) -> None:
         """`brand_new`: no earlier run can have granted a lease on this root."""
         self.settings = settings
@@ -93,6 +96,7 @@ class Parts:
         self._store = store
         self._root_id = root_id
         self._brand_new = brand_new
+        self._notifier = notifier
 
     def work(self) -> dict[str, Coroutine[object, object, None]]:
         """Return what goes on for as long as the daemon lives, by name."""
@@ -106,6 +110,7 @@ class Parts:
             "scrubber": self.scrubber.run(),
             "accesses": self.accesses.run(),
             "inspector": self.inspector.run(),
+            "watchdog": self.watchdog.run(),
         }
 
     def adjust(self, settings: Settings) -> None:
@@ -296,6 +301,16 @@ class Parts:
             uploads=self.catalog.upload_ids,
         )
         return await examine(CHECKS, place)
+
+    @cached_property
+    def watchdog(self) -> Watchdog:
+        """What shows the service manager that everything goes on."""
+        pulses = (Pulse("index", self.catalog.beat), Pulse("files", partial(asyncio.to_thread, int)))
+        return Watchdog(self._notifier, pulses, status=self._in_a_line)
+
+    def _in_a_line(self) -> str:
+        totals = self.catalog.totals
+        return f"{sum(totals.assets.values())} assets, {totals.unprotected_bytes} bytes not in the store yet"
 
     @cached_property
     def metrics(self) -> Metrics:

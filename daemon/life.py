@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -15,11 +16,12 @@ from daemon import journal
 from daemon.app import Parts
 from daemon.instance import AlreadyRunningError, hold_lock
 from daemon.memory import return_freed_memory, spare_the_collector
+from daemon.notify import Notifier
 from daemon.opening import ForeignStoreError, UnusableStoreError, mark_root, open_catalog, open_store, set_aside
 from daemon.owners import foreign_owners
 from daemon.reloading import Reloading
 from daemon.sockets import SocketError
-from daemon.stopping import Stopping
+from daemon.stopping import CUT_SECONDS, Stopping
 from index.errors import CorruptIndexError, IndexFaultError
 from tiering.file_lease import ignore_sigio
 from tiering.recovery import recover
@@ -101,14 +103,17 @@ async def _live(settings: Settings, reload: Callable[[], Settings]) -> None:
         recovered = await recover(catalog, tree, clock=time.time)
         if recovered:
             log.info("recovered assets that the last stop interrupted", extra={"count": recovered})
-        stopping = Stopping()
+        stopping, notifier = Stopping(), Notifier.from_environment(os.environ)
         try:
             async with asyncio.TaskGroup() as group:
-                parts = Parts(settings, catalog, store, tree, group, root_id=root_id, brand_new=brand_new)
+                parts = Parts(
+                    settings, catalog, store, tree, group, root_id=root_id, brand_new=brand_new, notifier=notifier
+                )
                 stack.push_async_callback(parts.server.stop)
                 stack.push_async_callback(parts.accesses.flush)
-                stopping.install(reload=Reloading(settings, reload, apply=parts.adjust).reload)
-                await _begin(parts, stopping)
+                reloading = Reloading(settings, reload, apply=parts.adjust, notifier=notifier)
+                stopping.install(reload=reloading.reload)
+                await _begin(parts, stopping, notifier)
         except asyncio.CancelledError:
             if not stopping.requested.is_set():
                 raise
@@ -116,7 +121,7 @@ async def _live(settings: Settings, reload: Callable[[], Settings]) -> None:
             log.info("stopped")
 
 
-async def _begin(parts: Parts, stopping: Stopping) -> None:
+async def _begin(parts: Parts, stopping: Stopping, notifier: Notifier) -> None:
     """Open the sockets and set everything going."""
     api, metrics = parts.settings.api, parts.settings.metrics
     await parts.server.open_unix(api.socket, mode=api.mode, group=api.group)
@@ -125,16 +130,22 @@ async def _begin(parts: Parts, stopping: Stopping) -> None:
     for name, work in parts.work().items():
         parts.group.create_task(work, name=name)
     uploads = parts.group.create_task(parts.uploader.run(), name="uploader")
-    parts.group.create_task(_end(parts, stopping, uploads, asyncio.current_task()), name="end")
+    parts.group.create_task(_end(parts, stopping, notifier, uploads, asyncio.current_task()), name="end")
     spare_the_collector()
     _announce(parts)
+    notifier.ready()
 
 
 async def _end(
-    parts: Parts, stopping: Stopping, uploads: asyncio.Task[None], life: asyncio.Task[object] | None
+    parts: Parts,
+    stopping: Stopping,
+    notifier: Notifier,
+    uploads: asyncio.Task[None],
+    life: asyncio.Task[object] | None,
 ) -> None:
     """Once told to stop, finish what is being uploaded, answer who waits, and cancel the rest with its task group."""
     await stopping.requested.wait()
+    notifier.stopping(within=CUT_SECONDS)
     parts.uploader.stop()
     cut = asyncio.ensure_future(stopping.cut.wait())
     await asyncio.wait([uploads, cut], return_when=asyncio.FIRST_COMPLETED)

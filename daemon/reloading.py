@@ -11,6 +11,7 @@ from daemon.config import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from daemon.notify import Notifier
     from daemon.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -32,16 +33,29 @@ RELOADABLE: Final = frozenset(
 
 
 class Reloading:
-    """Holds the settings in force; `apply` is told of new ones."""
+    """Holds the settings in force; `apply` is told of new ones, `notifier` when it begins and when it is done."""
 
-    def __init__(self, settings: Settings, load: Callable[[], Settings], *, apply: Callable[[Settings], None]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        load: Callable[[], Settings],
+        *,
+        apply: Callable[[Settings], None],
+        notifier: Notifier,
+    ) -> None:
         self._begun_with = settings
         self._settings = settings
         self._load = load
         self._apply = apply
+        self._notifier = notifier
 
     def reload(self) -> None:
         """Take over what can be taken over. A configuration that is wrong changes nothing."""
+        self._notifier.reloading()
+        self._take_over()
+        self._notifier.ready()
+
+    def _take_over(self) -> None:
         try:
             fresh = self._load()
         except ConfigError as error:

@@ -100,6 +100,10 @@ class Catalog:
 
     # Reading
 
+    async def beat(self) -> None:
+        """Return once the index's thread has got to it."""
+        await self._connection.submit(lambda _: None)
+
     async def get(self, asset_id: AssetId) -> Asset:
         """Return the asset with this id. Raise UnknownAssetError."""
         return await self._connection.submit(lambda raw: ledger.get(raw, asset_id))

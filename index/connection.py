@@ -70,6 +70,7 @@ class Connection(aiosqlite.Connection):
         self._fallen.add_done_callback(_notice)
         # Whatever goes wrong, this thread never keeps the process alive; SQLite does not mind being cut off.
         self._thread.daemon = True
+        self._thread.name = "index"
 
     def __repr__(self) -> str:
         return f"<Connection to {self._path}{'' if self._running else ', closed'}>"

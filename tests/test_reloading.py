@@ -9,6 +9,7 @@ import pytest
 
 from daemon import config, reloading
 from daemon.config import ConfigError
+from daemon.notify import Notifier
 from daemon.reloading import RELOADABLE, Reloading, differences
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ class Daemon:
             (place / directory).mkdir()
         self.write({})
         self.told: list[Settings] = []
-        self.reloading = Reloading(self.load(), self.load, apply=self.told.append)
+        self.reloading = Reloading(self.load(), self.load, apply=self.told.append, notifier=Notifier(None))
 
     def write(self, tables: dict[str, dict[str, object]]) -> None:
         """Write the configuration file."""

@@ -1,0 +1,69 @@
+"""What the service manager hears: systemd's words, in datagrams, and nothing where nobody listens."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+from listening import Listening, listening
+
+from daemon.notify import Notifier
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture(params=["path", "abstract"])
+def manager(request: pytest.FixtureRequest, tmp_path: Path) -> Listening:
+    """Somebody who listens, at either kind of address."""
+    address = f"@tierd-{os.getpid()}-{time.monotonic_ns()}" if request.param == "abstract" else f"{tmp_path}/notify"
+    with listening(address) as manager:
+        yield manager
+
+
+def test_every_word(manager: Listening) -> None:
+    """Each is one datagram; a reload carries the time at which it began, in the same one."""
+    notifier = Notifier.from_environment(manager.environment)
+    before = time.monotonic_ns() // 1000
+    notifier.ready()
+    notifier.reloading()
+    notifier.stopping(within=2.5)
+    notifier.status("3 assets")
+    notifier.alive()
+    ready, reloading, *rest = manager.hear()
+    assert ready == ["READY=1"]
+    assert reloading[0] == "RELOADING=1"
+    assert before <= int(reloading[1].removeprefix("MONOTONIC_USEC=")) <= time.monotonic_ns() // 1000
+    assert rest == [
+        ["STOPPING=1", "EXTEND_TIMEOUT_USEC=2500000", "STATUS=stopping"],
+        ["STATUS=3 assets"],
+        ["WATCHDOG=1"],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("environment", "seconds"),
+    [
+        ({}, None),
+        ({"WATCHDOG_USEC": "30000000"}, 30.0),
+        ({"WATCHDOG_USEC": "30000000", "WATCHDOG_PID": str(os.getpid())}, 30.0),
+        ({"WATCHDOG_USEC": "30000000", "WATCHDOG_PID": "1"}, None),
+        ({"WATCHDOG_USEC": "0"}, None),
+        ({"WATCHDOG_USEC": "soon"}, None),
+    ],
+)
+def test_how_long_the_watchdog_waits(environment: dict[str, str], seconds: float | None) -> None:
+    """What another process was asked for is not for us."""
+    assert Notifier.from_environment(environment).watchdog_seconds == seconds
+
+
+def test_nobody_listens(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Without an address nothing is tried; a manager that has gone is said, and ends nothing."""
+    Notifier.from_environment({}).ready()
+    assert not caplog.records
+    with caplog.at_level(logging.WARNING):
+        Notifier(f"{tmp_path}/gone").ready()
+    assert "was not told READY=1" in caplog.text
