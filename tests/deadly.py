@@ -1,10 +1,13 @@
 """The real daemon with a wound: its process kills itself, with SIGKILL, at the n-th passage of a named point.
 
-    python tests/deadly.py "after put" 3 NOTE serve
+    python tests/deadly.py kill "after put" 3 NOTE serve
+
+Or it raises what nobody foresaw (`raise`), or whoever comes by, from the n-th on, hangs for ever (`hang`).
 
 The product knows nothing of it: what the daemon is made of is wrapped by name, and then the same main runs as ever.
 Every durable act and every side effect has a point before it and one after it, `before put` and `after put`; what
-recovery does has names of its own, `before recovery trash link`. NOTE is the file in which a death is written down.
+recovery does has names of its own, `before recovery trash link`. NOTE is the file in which it is written
+down that the point was reached.
 """
 
 from __future__ import annotations
@@ -22,17 +25,30 @@ from typing import TYPE_CHECKING, Any
 
 import daemon.app
 import daemon.life
+import daemon.watchdog
 import index.catalog
 import index.commits
 import index.connection
 import index.ledger
+import tiering.accesses
 import tiering.demoter
+import tiering.discovery
+import tiering.inspector
+import tiering.keeper
 import tiering.landing
+import tiering.orders
+import tiering.prober
+import tiering.promoter
+import tiering.reconciler
 import tiering.recovery
 import tiering.registry
+import tiering.rehash
+import tiering.scrubber
 import tiering.sweeper
+import tiering.tiers
 import tiering.trash
 import tiering.tree
+import tiering.uploader
 from daemon.cli import run
 from tiering.keys import RESERVED
 from tiering.store import Unchanged
@@ -42,6 +58,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
     from pathlib import Path
 
+FOR_EVER = 1_000_000
 IN_RECOVERY: contextvars.ContextVar[bool] = contextvars.ContextVar("in recovery", default=False)
 LABEL: contextvars.ContextVar[tuple[str, ...]] = contextvars.ContextVar("label", default=())
 
@@ -62,6 +79,28 @@ FUNCTIONS = (
     (index.connection, "migrate", "migrate"),
 )
 """Functions, where they are looked up, and what their points are called."""
+TASKS = {
+    "learning": (tiering.discovery.Discovery, "run"),
+    "prober": (tiering.prober.Prober, "run"),
+    "hints": (tiering.reconciler.Reconciler, "_follow_hints"),
+    "revisits": (tiering.reconciler.Reconciler, "_look_again"),
+    "scans": (tiering.reconciler.Reconciler, "_scan_repeatedly"),
+    "touched files": (tiering.rehash.Rehasher, "run"),
+    "keeper": (tiering.keeper.Keeper, "run"),
+    "registry": (tiering.registry.Registry, "run"),
+    "sweeper": (tiering.sweeper.Sweeper, "run"),
+    "scrubber": (tiering.scrubber.Scrubber, "run"),
+    "accesses": (tiering.accesses.Accesses, "run"),
+    "inspector": (tiering.inspector.Inspector, "run"),
+    "watchdog": (daemon.watchdog.Watchdog, "run"),
+    "uploader": (tiering.uploader.Uploader, "run"),
+    "upload": (tiering.uploader.Uploader, "_send"),
+    "promotion": (tiering.promoter.Promoter, "_promote"),
+    "order": (tiering.orders.Orders, "_work_off"),
+    "demotion": (tiering.demoter.Demoter, "_demote"),
+    "request": (tiering.tiers.Tiers, "open"),
+}
+"""Coroutines in which something may go wrong that nobody foresaw."""
 CALLS: Mapping[Any, Mapping[str, str]] = {
     tiering.trash: {"rename": "trash rename", "link": "trash link", "unlink": "trash unlink"},
     tiering.landing: {
@@ -76,26 +115,36 @@ CALLS: Mapping[Any, Mapping[str, str]] = {
 """What modules ask of the kernel."""
 
 
-class Wound:
-    """Counts the passages of one point, and ends the process at the n-th."""
+class PlantedError(Exception):
+    """What nobody foresaw."""
 
-    def __init__(self, point: str, nth: int, note: Path) -> None:
+
+class Wound:
+    """Counts the passages of one point, and acts at the n-th."""
+
+    def __init__(self, act: str, point: str, nth: int, note: Path) -> None:
+        self._act = act
         self._point = point
         self._left = nth
         self._note = note
         self._lock = threading.Lock()
 
     def passing(self, point: str) -> None:
-        """Pass a point, or die there."""
+        """Pass a point, or not."""
         if point != self._point:
             return
         with self._lock:
             self._left -= 1
-            if self._left:
-                return
-            self._note.write_text(point, encoding="utf-8")
+            left = self._left
+            if not left:
+                self._note.write_text(point, encoding="utf-8")
+        if self._act == "hang" and left <= 0:
+            time.sleep(FOR_EVER)
+        elif self._act == "raise" and not left:
+            raise PlantedError(point)
+        elif not left:
             os.kill(os.getpid(), signal.SIGKILL)
-            time.sleep(60)
+            time.sleep(FOR_EVER)
 
 
 class Kernel:
@@ -134,6 +183,8 @@ def arm(wound: Wound) -> None:
         calls = {call: around(wound, name, getattr(os, call)) for call, name in names.items()}
         module.os = Kernel(calls)
     tiering.landing.Landing._create = around(wound, "land create", tiering.landing.Landing._create)
+    for name, (owner, method) in TASKS.items():
+        setattr(owner, method, _task(wound, name, getattr(owner, method)))
     _arm_set_aside(wound)
     _arm_recovery()
     _arm_store(wound)
@@ -147,6 +198,15 @@ def _arm_set_aside(wound: Wound) -> None:
         return around(wound, "set aside", rename)(self, target) if ".broken-" in str(target) else rename(self, target)
 
     pathlib.Path.rename = walk
+
+
+def _task(wound: Wound, name: str, call: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(call)
+    async def walk(*args: Any, **given: Any) -> Any:
+        wound.passing(f"before {name}")
+        return await call(*args, **given)
+
+    return walk
 
 
 def _arm_recovery() -> None:
@@ -257,7 +317,7 @@ def serve(
     environment: Mapping[str, str],
     directory: Path,
     log: Path,
-    wound: tuple[str, int, Path] | None,
+    wound: tuple[str, str, int, Path] | None,
     is_a_day_later: bool,  # noqa: FBT001 - handed over from process to process
 ) -> None:
     """Be the daemon, in a process that was forked for it; with a wound, if one is given."""
@@ -283,9 +343,9 @@ def _forgo_leases() -> None:
 
 def main() -> int:
     """Arm the point, and be the daemon."""
-    point, nth, note, *words = sys.argv[1:]
+    act, point, nth, note, *words = sys.argv[1:]
     _forgo_leases()
-    arm(Wound(point, int(nth), pathlib.Path(note)))
+    arm(Wound(act, point, int(nth), pathlib.Path(note)))
     return run(words)
 
 

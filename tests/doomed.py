@@ -6,8 +6,10 @@ That is the real daemon in a process of its own, for a tenth of what a start cos
 from __future__ import annotations
 
 import multiprocessing
+import os
 import subprocess
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import deadly
@@ -17,9 +19,10 @@ from daemon.client import TierdError, UnreachableError
 from demo.service import DiedError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from multiprocessing.context import ForkServerProcess
 
+Wound = tuple[str, str, int, Path]
 FORKS = multiprocessing.get_context("forkserver")
 FORKS.set_forkserver_preload(["deadly", "daemon.life", "daemon.cli_operations"])
 
@@ -52,21 +55,25 @@ class Forked:
         """End it with SIGKILL."""
         self._process.kill()
 
+    def send_signal(self, number: int) -> None:
+        """Send it a signal."""
+        os.kill(self.pid, number)
+
     def terminate(self) -> None:
         """End it with SIGTERM."""
         self._process.terminate()
 
 
 class Doomed(Daemon):
-    """Starts with a wound: at the n-th passage of a point, its process kills itself."""
+    """May be given a wound for its next start: at the n-th passage of a point it dies, fails or hangs."""
 
     def __init__(self, *args: Any, **given: Any) -> None:
         super().__init__(*args, **given)
         self.deaths: list[str] = []
         """Where its processes died, in order."""
-        self._note = self.directory / "died"
-        self._wound: tuple[str, int, Any] | None = None
-        self._dying_of = ("", 0, self._note)
+        self._note = self.directory / "reached"
+        self._wound: Wound | None = None
+        self._last_wound: Wound = ("kill", "", 0, self._note)
         self._installed = False
         self._is_a_day_later = False
 
@@ -74,7 +81,12 @@ class Doomed(Daemon):
         if self._installed:
             return super()._spawn()
         arguments = (self._environment, self.directory, self.log, self._wound, self._is_a_day_later)
+        self._wound = None
         return Forked(FORKS.Process(target=deadly.serve, args=arguments))
+
+    def tell(self, environment: Mapping[str, str]) -> None:
+        """Set variables for its next starts."""
+        self._environment |= environment
 
     def start_installed(self) -> None:
         """Start it unhurt, as it is installed."""
@@ -88,12 +100,11 @@ class Doomed(Daemon):
         self.start()
         self._is_a_day_later = False
 
-    def start_wounded(self, point: str, nth: int) -> None:
+    def start_wounded(self, point: str, nth: int = 1, *, act: str = "kill") -> None:
         """Start it, and return once it answers, or is dead already."""
-        self._wound = self._dying_of = (point, nth, self._note)
+        self._wound = self._last_wound = (act, point, nth, self._note)
         self._note.unlink(missing_ok=True)
         self._process = self._spawn()
-        self._wound = None
         while self.is_alive() and not self._answers():
             time.sleep(0.01)
 
@@ -113,18 +124,29 @@ class Doomed(Daemon):
         assert self._process is not None
         return self._process.poll() is None
 
-    def die(self, act: Callable[[], object]) -> None:
-        """Act again and again until it has died, of its wound and nothing else."""
-        point, nth, note = self._dying_of
+    def ended(self, *, seconds: float) -> int:
+        """Wait until its process has ended; return how."""
+        assert self._process is not None
+        return self._process.wait(seconds)
+
+    def is_struck(self) -> bool:
+        """Whether the point of its last wound was reached."""
+        return self._note.exists() and self._note.read_text(encoding="utf-8") == self._last_wound[1]
+
+    def strike(self, act: Callable[[], object]) -> None:
+        """Act again and again until it has ended, or the point of its wound was reached."""
+        _, point, nth, _ = self._last_wound
         deadline = time.monotonic() + PATIENCE_SECONDS / 2
-        while self.is_alive():
+        while self.is_alive() and not self.is_struck():
             assert time.monotonic() < deadline, f"{nth} times {point}: never came about after {self.deaths}"
             try:
                 act()
             except (TierdError, DiedError, OSError):
                 time.sleep(0.01)
-        assert note.exists(), f"waiting for {point}, it died by itself after {self.deaths}"
-        assert note.read_text(encoding="utf-8") == point
-        assert self._process is not None
-        assert self._process.wait(1) == -9
-        self.deaths.append(point)
+        assert self.is_struck(), f"waiting for {point}, it ended by itself after {self.deaths}"
+
+    def die(self, act: Callable[[], object]) -> None:
+        """Act again and again until it has died, of its wound and nothing else."""
+        self.strike(act)
+        assert self.ended(seconds=5) == -9
+        self.deaths.append(self._last_wound[1])
