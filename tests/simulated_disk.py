@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 Before = Callable[[str, "Node | None", bytes], None]
 """Told before each call: its name, and which file and name it is about."""
 CHANGES = frozenset(
-    {"create", "mkdir", "rename", "link", "unlink", "fsync", "pwrite", "posix_fallocate", "fchmod", "utime"}
+    {"create", "mkdir", "rmdir", "rename", "link", "unlink", "fsync", "pwrite", "posix_fallocate", "fchmod", "utime"}
 )
 """The calls that change something."""
 
@@ -543,6 +543,12 @@ class Calls:
     def unlink(self, name: bytes, *, dir_fd: int) -> None:
         self._before("unlink", self.disk.opening(dir_fd).node.names.get(name), name)
         self._named(dir_fd, name)
+        self.disk.change(Entry(self.disk.opening(dir_fd).node, name, None))
+
+    def rmdir(self, name: bytes, *, dir_fd: int) -> None:
+        self._before("rmdir", None, name)
+        if self._named(dir_fd, name).names:
+            raise _error(errno.ENOTEMPTY)
         self.disk.change(Entry(self.disk.opening(dir_fd).node, name, None))
 
     def fsync(self, fd: int) -> None:

@@ -153,6 +153,8 @@ class Model(RuleBasedStateMachine):
         self.jury = self.world.judge = Jury(self.world, self.owner)
         self.life: Life | None = None
         self.able = ABLE
+        self.is_broken_off = False
+        """Whether a step has failed: nothing more is to be judged, then."""
 
     @initialize(opaque=st.booleans(), leases=st.sampled_from((True, True, True, False)), fine=st.booleans())
     def start(self, *, opaque: bool, leases: bool, fine: bool) -> None:
@@ -177,6 +179,7 @@ class Model(RuleBasedStateMachine):
             if self.life is not None and not self.life.act(act(self.life.core)):  # type: ignore[arg-type]
                 self._bury(trouble)
         except BaseException:
+            self.is_broken_off = True
             self._tell()
             raise
         self._require_no_violation()
@@ -603,7 +606,7 @@ class Model(RuleBasedStateMachine):
     def teardown(self) -> None:
         """I7: left alone, everything comes to rest, and every byte is right."""
         try:
-            if not self.world.violations:
+            if not self.world.violations and not self.is_broken_off:
                 self._come_to_rest()
         finally:
             with suppress(BaseException):
