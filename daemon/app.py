@@ -97,6 +97,7 @@ class Parts:
         self._root_id = root_id
         self._brand_new = brand_new
         self._notifier = notifier
+        self._examining = asyncio.Lock()
 
     def work(self) -> dict[str, Coroutine[object, object, None]]:
         """Return what goes on for as long as the daemon lives, by name."""
@@ -300,7 +301,8 @@ class Parts:
             capabilities=partial(probe, self._store, name=f"{self._root_id}-doctor"),
             uploads=self.catalog.upload_ids,
         )
-        return await examine(CHECKS, place)
+        async with self._examining:  # Two probes at once would find each other's object.
+            return await examine(CHECKS, place)
 
     @cached_property
     def watchdog(self) -> Watchdog:

@@ -37,7 +37,7 @@ OUTSIDE: Final[tuple[tuple[str, Check[Outside]], ...]] = (
 )
 SILENCE_SECONDS: Final = 10.0
 """After so long a daemon hangs, and we look ourselves."""
-_PROBE: Final = "doctor"
+_PROBE: Final = f"doctor-{os.uname().nodename}"
 
 
 def findings(named: Path | None, socket: Path | None) -> Findings:

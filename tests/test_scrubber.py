@@ -14,6 +14,7 @@ from servers import CREDENTIALS
 from trees import plant
 
 from index.asset import RelPath
+from index.errors import CatalogError, CorruptIndexError
 from index.lifecycle import State
 from tiering.scrub import REST, WEEK
 from tiering.scrubber import AGAIN_SECONDS, DOUBT_SECONDS
@@ -312,6 +313,28 @@ async def test_it_goes_on_whatever_the_store_does(place: Place, monkeypatch: pyt
         await until(lambda: core.witness.checks.keys() >= {("head", "right"), ("hash", "right")})
         task.cancel()
         assert core.witness.checks["head", "unknown"] >= 1
+
+
+async def test_an_index_that_cannot_be_written_ends_nothing(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The disk is full: the scrubber waits, and goes on when there is room; one that is broken is not its to bear."""
+    monkeypatch.setattr("tiering.scrubber.ROUND_SECONDS", 0.001)
+    async with place.core() as core:
+        await core.cold("a", CONTENT)
+        core.clock.ahead = WEEK
+        errors = [CatalogError("disk full"), CatalogError("disk full"), CorruptIndexError("malformed")]
+        remember = core.catalog.remember
+
+        async def fail(name: str, value: str) -> None:
+            if errors:
+                raise errors.pop(0)
+            await remember(name, value)
+
+        monkeypatch.setattr(core.catalog, "remember", fail)
+        with pytest.raises(ExceptionGroup, match="unhandled errors") as ended:
+            async with asyncio.timeout(20):
+                await core.scrubber.run()
+        assert ended.group_contains(CorruptIndexError)
+        assert not errors
 
 
 # On a real server

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from index.asset import Failure, printable
 from index.changes import Change
-from index.errors import StaleTransitionError, UnknownAssetError
+from index.errors import CatalogError, CorruptIndexError, StaleTransitionError, UnknownAssetError
 from index.lifecycle import Event, State
 from tiering.brake import allowance
 from tiering.evidence import examine
@@ -106,6 +106,11 @@ class Scrubber:
                 await walk()
             except UnavailableError as error:
                 log.debug("the scrubber waits for the store: %s", error)
+            except CorruptIndexError:
+                raise
+            except CatalogError as error:
+                # A disk that is full for a while: all of this can wait, and nothing else should end for it.
+                log.warning("the scrubber waits for the index: %s", error)
 
     # Heads
 
