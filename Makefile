@@ -43,6 +43,9 @@ torture: setup tools ## break everything, again and again, for hours (QUICK=1: m
 	TORTURE=$(if $(QUICK),quick,long) TORTURE_SEED=$(or $(SEED),$(if $(QUICK),0,$(shell date +%s))) TORTURE_JOURNAL=$(JOURNAL) \
 	  $(BIN)/python -m pytest tests/torture -n 2 --dist worksteal --timeout 7200
 
+soak: setup ## everything at once for a while, with kills and faults (MINUTES=10, SEED=n repeats the choices)
+	PYTHONPATH=.:tests $(BIN)/python tests/soak.py $(or $(MINUTES),10) $(or $(SEED),$(shell date +%s))
+
 bench: setup ## measure beside s5cmd, rclone and nginx, alone on the machine (ONLY=P1, … P10, memory, scan)
 	$(BIN)/python -m benchmarks $(ONLY)
 

@@ -5,6 +5,7 @@ Counting happens as things happen; what is a state is read from one snapshot a s
 
 from __future__ import annotations
 
+import asyncio
 import platform
 import time
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 from prometheus_client import (
     CollectorRegistry,
     Counter,
+    Gauge,
     GCCollector,
     Histogram,
     Info,
@@ -89,6 +91,7 @@ class Metrics:
         self._store = _StoreRequests(registry)
         checks = Counter("tierd_scrub_checks", "What the scrubber looked at.", ["check", "result"], registry=registry)
         self._checks = {(check, found): checks.labels(check, found) for check in _CHECKS for found in _FOUND}
+        Gauge("tierd_tasks", "Tasks of the event loop.", registry=registry).set_function(_count_tasks)
         ProcessCollector(registry=registry)
         PlatformCollector(registry=registry)
         GCCollector(registry=registry)
@@ -249,6 +252,13 @@ def _by_state(name: str, text: str, values: Mapping[State, int]) -> GaugeMetricF
 
 def _seconds(registry: CollectorRegistry, name: str, text: str) -> Histogram:
     return Histogram(f"tierd_{name}_duration_seconds", text, buckets=_TRANSFER_SECONDS, registry=registry)
+
+
+def _count_tasks() -> int:
+    try:
+        return len(asyncio.all_tasks())
+    except RuntimeError:  # Rendered where no loop runs.
+        return 0
 
 
 def _describe_build(registry: CollectorRegistry, version: str) -> None:
