@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import ssl
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -37,6 +38,7 @@ def find_contradictions(settings: Settings) -> Iterator[Contradiction]:
     yield from _watermarks(settings)
     yield from _places(settings)
     yield from _provider(settings)
+    yield from _aws(settings)
     yield from _socket(settings)
     yield from _peers(settings)
     yield from _root(settings.cache.root)
@@ -99,6 +101,34 @@ def _provider(settings: Settings) -> Iterator[Contradiction]:
             f"'{store.provider}' does not serve {store.scheme}: URLs ({store.url})",
             "leave provider out, it follows from the URL, or change the URL",
         )
+
+
+def _aws(settings: Settings) -> Iterator[Contradiction]:
+    """What only the AWS configuration can show: a profile or an authority's certificate that is not there."""
+    if settings.store.scheme != "s3":
+        return
+    from botocore import exceptions, session  # noqa: PLC0415 - it takes a moment, and only this store needs it
+
+    try:
+        bundle = session.Session(profile=settings.store.profile).get_config_variable("ca_bundle")
+    except exceptions.ProfileNotFound as error:
+        yield Contradiction(
+            ("store.profile",), str(error), "write it in ~/.aws/config, or name another ([store], AWS_PROFILE)"
+        )
+    except exceptions.ConfigParseError as error:
+        yield Contradiction(
+            ("store.url",), str(error), "correct the AWS configuration file, or name another (AWS_CONFIG_FILE)"
+        )
+    else:
+        yield from _bundle(bundle)
+
+
+def _bundle(bundle: str | None) -> Iterator[Contradiction]:
+    try:
+        ssl.create_default_context(cafile=bundle)
+    except OSError as error:
+        wrong = f"the authorities' certificates {bundle} cannot be read: {error.strerror or error}"
+        yield Contradiction(("store.url",), wrong, "name a PEM file with AWS_CA_BUNDLE, or unset it")
 
 
 def _socket(settings: Settings) -> Iterator[Contradiction]:

@@ -497,6 +497,56 @@ def test_what_the_daemon_makes_can_be_made(base: Path, monkeypatch: pytest.Monke
     assert problem.startswith(f"BASE/tierd.toml: {key}: BASE/made is not writable; let the user ")
 
 
+@pytest.fixture
+def aws_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The only AWS configuration there is: it has one profile."""
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    file = tmp_path / "aws"
+    file.write_text("[profile studio]\nregion = eu-central-1\n")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(file))
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
+    return file
+
+
+BUCKET = '[store]\nurl = "s3://bucket"\n'
+
+
+@pytest.mark.usefixtures("aws_file")
+def test_no_such_profile(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A profile that the AWS configuration has not is refused, whoever names it; another store does not mind."""
+    load(base, BUCKET + 'profile = "studio"')
+    (problem,) = refusals(base, BUCKET + 'profile = "studoi"')
+    assert problem.startswith("BASE/tierd.toml: store.profile: The config profile (studoi) could not be found; ")
+    monkeypatch.setenv("AWS_PROFILE", "studoi")
+    (problem,) = refusals(base, BUCKET)
+    assert "AWS_PROFILE" in problem
+    load(base)
+
+
+def test_an_aws_configuration_that_cannot_be_read(base: Path, aws_file: Path) -> None:
+    """It is refused with the file's name, and what it says is not repeated: it may hold credentials."""
+    aws_file.write_text("[default]\naws_secret_access_key CANARY")
+    (problem,) = refusals(base, BUCKET)
+    assert str(aws_file).replace(str(base), "BASE") in problem
+    assert "CANARY" not in problem
+
+
+@pytest.mark.parametrize(("content", "said"), [(None, "No such file"), ("", "NO_CERTIFICATE"), ("x", "NO_CERTIFICATE")])
+@pytest.mark.usefixtures("aws_file")
+def test_authorities_that_cannot_be_read(
+    base: Path, monkeypatch: pytest.MonkeyPatch, content: str | None, said: str
+) -> None:
+    """A file of certificates that is not there, or has none, is refused before anything starts."""
+    file = base / "authorities.pem"
+    if content is not None:
+        file.write_text(content)
+    monkeypatch.setenv("AWS_CA_BUNDLE", str(file))
+    (problem,) = refusals(base, BUCKET)
+    assert "BASE/authorities.pem cannot be read: " in problem
+    assert said in problem
+
+
 def test_all_problems_at_once(base: Path) -> None:
     """One run says everything; a contradiction with a value that is wrong itself is not made up."""
     text = '[cache]\nroot = "nowhere"\nhigh_watermark = "x"\nlow_watermark = 0.95\n[log]\nlevel = "loud"'

@@ -11,6 +11,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from certificates import make_certificates
+from fault_proxy import FaultProxy
 from servers import CREDENTIALS
 from store_setups import S3Setup
 
@@ -325,6 +327,68 @@ async def test_instance_metadata_is_asked_only_where_configured(
     store = await connect(stack, at("http://127.0.0.1:1"))
     chain = store._requests._connection.credentials._resolver.providers
     assert ("iam-role" in [provider.METHOD for provider in chain]) is asked
+
+
+# ---- what a person is told where no answer comes, and TLS ----------------------------------------------------------
+
+
+@pytest.fixture
+def unknown_authority(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever this host trusts by way of the environment, it is not the authority of a test."""
+    for name in ("AWS_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR"):
+        monkeypatch.delenv(name, raising=False)
+
+
+async def hints_of(stack: AsyncExitStack, endpoint: str) -> set[str]:
+    """Ask by way of both libraries; return what each says is to be done."""
+    store = await connect(stack, at(endpoint))
+    hints = set()
+    for name in ("put", "list_uploads"):
+        with pytest.raises(StoreError) as caught:
+            await CALLS[name](store)
+        hints.add(caught.value.hint)
+    return hints
+
+
+async def test_nobody_answers(stack: AsyncExitStack) -> None:
+    """Where nobody listens, and where no host has the name, the endpoint is to be looked at."""
+    async with answering(lambda _: None) as endpoint:
+        pass  # somebody listened there a moment ago
+    for nobody in (endpoint, "http://nowhere.invalid:9000"):
+        assert await hints_of(stack, nobody) == {"is the server up, and [store] endpoint right?"}
+
+
+async def test_tls_to_a_plain_port(stack: AsyncExitStack, seaweed_endpoint: str) -> None:
+    """Who speaks TLS to a server that does not is told so, not of a wrong version."""
+    [hint] = await hints_of(stack, seaweed_endpoint.replace("http:", "https:"))
+    assert "does not speak TLS" in hint
+
+
+async def test_half_of_the_credentials(stack: AsyncExitStack, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where only one of two variables is set, both libraries say that the other is missing, not that there are none."""
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+    [hint] = await hints_of(stack, "http://127.0.0.1:1")
+    assert "one half" in hint
+
+
+@pytest.mark.usefixtures("unknown_authority")
+@pytest.mark.parametrize("variable", ["AWS_CA_BUNDLE", "SSL_CERT_FILE"])
+async def test_private_authority(
+    setup: S3Setup, stack: AsyncExitStack, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, variable: str
+) -> None:
+    """A server's certificate is refused by both libraries until its authority is named, and then by neither."""
+    trusted, tls = make_certificates(tmp_path)
+    proxy = stack.enter_context(FaultProxy(setup.settings.endpoint or "", tls=tls))
+    await setup.again()
+    [hint] = await hints_of(stack, proxy.endpoint)
+    assert "AWS_CA_BUNDLE" in hint
+    monkeypatch.setenv(variable, str(trusted))
+    store = await connect(stack, replace(setup.settings, endpoint=proxy.endpoint))
+    await store.put("key", b"x", PLAIN)
+    assert await read(store, "key") == b"x"
+    upload_id = await store.create_upload("parts", PLAIN)
+    await store.complete("parts", upload_id, [await store.put_part("parts", upload_id, 1, b"x", md5=MD5)])
+    assert await list_all(store) == ["key", "parts"]
 
 
 # ---- how long it may take ------------------------------------------------------------------------------------------

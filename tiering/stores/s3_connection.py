@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import ssl
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
@@ -17,7 +20,7 @@ from tiering.stores.s3_credentials import Credentials, live_credentials
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from obstore.store import S3Config
+    from obstore.store import ClientConfig, S3Config
 
 _CONNECT_SECONDS: Final = 5
 _NO_LIMIT: Final = timedelta(days=30)
@@ -76,11 +79,19 @@ async def connected(settings: S3Settings) -> AsyncIterator[Connection]:
     credentials = Credentials(core)
     core._credentials = live_credentials(credentials)  # noqa: SLF001 - nor has giving both libraries one answer
     region = settings.region or session.region_name or "us-east-1"
-    client = session.client("s3", region_name=region, endpoint_url=settings.endpoint, config=_client_config(settings))
+    authorities = core.get_config_variable("ca_bundle")
+    private = await asyncio.to_thread(Path(authorities).read_bytes) if authorities else None
+    client = session.client(
+        "s3",
+        region_name=region,
+        endpoint_url=settings.endpoint,
+        # Its own list knows nothing of an authority that this host trusts; the Rust library reads the host's by itself.
+        verify=authorities or ssl.get_default_verify_paths().cafile,
+        config=_client_config(settings),
+    )
     async with client as opened:
-        yield Connection(
-            settings, _open_bucket(settings, region, opened.meta.endpoint_url, credentials), opened, credentials
-        )
+        bucket = _open_bucket(settings, region, opened.meta.endpoint_url, credentials, private)
+        yield Connection(settings, bucket, opened, credentials)
 
 
 def _client_config(settings: S3Settings) -> Config:
@@ -99,7 +110,10 @@ def _client_config(settings: S3Settings) -> Config:
     )
 
 
-def _open_bucket(settings: S3Settings, region: str, endpoint: str, credentials: Credentials) -> Bucket:
+def _open_bucket(
+    settings: S3Settings, region: str, endpoint: str, credentials: Credentials, authorities: bytes | None
+) -> Bucket:
+    """Open the bucket for the Rust library. `authorities` are certificates, as PEM, to trust beside the host's."""
     virtual = _is_virtual(settings, endpoint)
     parts = urlsplit(endpoint)
     address = f"{parts.scheme}://{settings.bucket}.{parts.netloc}" if virtual else endpoint
@@ -116,16 +130,19 @@ def _open_bucket(settings: S3Settings, region: str, endpoint: str, credentials: 
         config["server_side_encryption"] = settings.sse
     if settings.kms_key is not None:
         config["sse_kms_key_id"] = settings.kms_key
+    options: ClientConfig = {
+        "allow_http": parts.scheme == "http",
+        "connect_timeout": timedelta(seconds=_CONNECT_SECONDS),
+        # The limit counts the body: what is too slow we decide, by size and by silence.
+        "timeout": _NO_LIMIT,
+    }
+    if authorities is not None:
+        options["root_certificate"] = authorities
     return Bucket(
         settings.bucket,
         config=config,
         credential_provider=credentials,
-        client_options={
-            "allow_http": parts.scheme == "http",
-            "connect_timeout": timedelta(seconds=_CONNECT_SECONDS),
-            # The limit counts the body: what is too slow we decide, by size and by silence.
-            "timeout": _NO_LIMIT,
-        },
+        client_options=options,
         retry_config={"max_retries": 0, "retry_timeout": timedelta(0)},
     )
 

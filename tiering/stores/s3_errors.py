@@ -112,6 +112,22 @@ _NO_CREDENTIALS_HINT: Final = (
     "no credentials were found: set AWS_PROFILE or AWS_ACCESS_KEY_ID, or write ~/.aws/credentials"
 )
 
+_PARTIAL_CREDENTIALS_HINT: Final = (
+    "one half of the credentials is missing: give both, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+)
+
+_NO_ANSWER_HINTS: Final = (
+    (
+        re.compile("CERTIFICATE_VERIFY_FAILED|InvalidCertificate"),
+        "nobody known here vouches for the server's certificate: name its authority's with AWS_CA_BUNDLE",
+    ),
+    (
+        re.compile("WRONG_VERSION_NUMBER|RECORD_LAYER_FAILURE|InvalidContentType|InvalidMessage"),
+        "the server does not speak TLS there: [store] endpoint may have to begin with http://",
+    ),
+    (re.compile(""), "is the server up, and [store] endpoint right?"),
+)
+
 _STATUS: Final = re.compile(r"non-2xx status code: (\d{3})")
 _CODE: Final = re.compile(r"<Code>(\w+)</Code>")
 _REASON: Final = re.compile(r'(?:message|error): "([^"]+)"|error: ([A-Z]\w+)')
@@ -133,6 +149,9 @@ def read_answer(error: BaseException) -> Answer:
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
         code = said.get("Code", "")
         return Answer(status, "" if code.isdigit() else code, said.get("Message", ""))
+    if isinstance(error, BotoCoreError) and "error" in error.kwargs:
+        # The library's own words are about the URL of the request; those below it say what happened.
+        return Answer(0, "", str(error.kwargs["error"]))
     text, _, details = str(error).partition("\n\nDebug source:")
     status_found, code_found = _STATUS.search(text), _CODE.search(text)
     if status_found is None:
@@ -158,11 +177,24 @@ def translate(error: BaseException, *, key: str, source: str) -> StoreError:
         return RefusedError(f"{key}: {error}", key=key)
     answer = read_answer(error)
     kind = CredentialsError if isinstance(error, _NO_CREDENTIALS) else error_class(answer)
-    hint = _HINTS.get(answer.code, "")
-    if kind is CredentialsError and not hint:
-        hint = _NO_CREDENTIALS_HINT if isinstance(error, _NO_CREDENTIALS) else _CREDENTIALS_HINT
-    said = " ".join(str(part) for part in (answer.status or "", answer.code, answer.message) if part)
+    hint = _HINTS.get(answer.code) or (
+        _about_credentials(error) if kind is CredentialsError else _about_silence(answer)
+    )
+    said = " ".join(str(part) for part in (answer.status or "", answer.code, answer.message.rstrip(".")) if part)
     return kind(f"{key or 'the store'}: {said}", key=key, hint=hint.format(source=source))
+
+
+def _about_credentials(error: BaseException) -> str:
+    if "PartialCredentialsError" in f"{type(error).__name__} {error}":  # the Rust library tells it in its text
+        return _PARTIAL_CREDENTIALS_HINT
+    return _NO_CREDENTIALS_HINT if isinstance(error, _NO_CREDENTIALS) else _CREDENTIALS_HINT
+
+
+def _about_silence(answer: Answer) -> str:
+    """Return what to do where no answer came at all; nothing where one did."""
+    if answer.status:
+        return ""
+    return next(hint for pattern, hint in _NO_ANSWER_HINTS if pattern.search(answer.message))
 
 
 def _is_weather(error: ValueError) -> bool:
