@@ -34,7 +34,7 @@ async def get_health(service: Service, call: Call) -> StreamResponse:  # noqa: A
 
 def _concerns(status: Status) -> Iterator[str]:
     if not status.store.reachable:
-        yield f"the store {status.store.url} is not reachable: {status.store.reason or 'no reason known'}"
+        yield f"the store {status.store.url} cannot be used: {status.store.reason or 'no reason known'}"
     if status.brake.engaged:
         yield f"destructive work is frozen: {status.brake.reason}; tierd resume --confirm releases it"
     if status.scrub.doubt:

@@ -43,7 +43,7 @@ def status(context: typer.Context) -> None:
                 "disk",
                 f"{human_size(disk['used'])} used, {human_size(disk['free'])} free of {human_size(disk['total'])}",
             ),
-            ("store", store["url"] if store["reachable"] else f"{store['url']}: not reachable: {store['reason']}"),
+            ("store", store["url"] if store["reachable"] else f"{store['url']}: cannot be used: {store['reason']}"),
             ("brake", _brake(brake)),
             ("scrub", _scrub(found["scrub"], found["assets"].get("cold", 0))),
         )

@@ -97,7 +97,7 @@ def test_a_server_that_is_down(bucket: Bucket, launch: Launch) -> None:
     assert found["clock"][0][0] == "failed"
     assert found["uploads"][0][0] == "warning"
     assert found["index"][0][0] == "ok"
-    assert any("is not reachable" in message for _, message in found["daemon"])
+    assert any("cannot be used" in message for _, message in found["daemon"])
 
 
 def test_a_directory_as_the_store(bucket: Bucket, launch: Launch) -> None:

@@ -53,7 +53,7 @@ class Discovery:
                 await self.discover()
             except StoreError as error:
                 self._pacer.failed(error.advice)
-                log.warning("the store cannot be listed yet: %s", error)
+                log.warning("the store cannot be listed yet: %s", error.advice)
                 await self._pacer.wait_pause()
             else:
                 await self._catalog.remember(DONE, self._store.url)

@@ -43,7 +43,7 @@ class Sweeper:
             try:
                 await self.sweep()
             except StoreError as error:
-                log.info("multipart uploads not swept yet: %s", error)
+                log.info("multipart uploads not swept yet: %s", error.advice)
                 await asyncio.sleep(RETRY_SECONDS)
             else:
                 await asyncio.sleep(INTERVAL_SECONDS)
