@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from botocore.exceptions import ClientError
 from certificates import make_certificates
 from fault_proxy import FaultProxy
 from servers import CREDENTIALS
@@ -33,7 +34,7 @@ from tiering.store import (
 from tiering.stores import s3, s3_connection, s3_credentials
 from tiering.stores.s3 import S3Store
 from tiering.stores.s3_connection import S3Settings
-from tiering.stores.s3_errors import Answer, error_class
+from tiering.stores.s3_errors import Answer, error_class, translate
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -579,3 +580,12 @@ def test_addressing(bucket: str, style: str | None, endpoint: str, virtual: bool
     """The bucket is in the host's name at Amazon, and in the path elsewhere, unless said otherwise."""
     settings = S3Settings(bucket=bucket, addressing_style=style)
     assert s3_connection._is_virtual(settings, endpoint) is virtual
+
+
+def test_what_a_server_says_in_words_is_not_repeated() -> None:
+    """About a wrong signature servers repeat key and token: an error has the code, and nothing that was told."""
+    said = {"Code": "SignatureDoesNotMatch", "Message": "of AKIDCANARY with TOKENCANARY"}
+    error = translate(ClientError({"Error": said}, "PutObject"), key="a", source="the environment")
+    assert str(error) == "a: SignatureDoesNotMatch"
+    strange = ClientError({"Error": {"Code": "TOKEN/CANARY", "Message": "x"}}, "PutObject")
+    assert "CANARY" not in str(translate(strange, key="a", source="the environment"))

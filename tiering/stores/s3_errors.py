@@ -129,6 +129,7 @@ _NO_ANSWER_HINTS: Final = (
 )
 
 _STATUS: Final = re.compile(r"non-2xx status code: (\d{3})")
+_WORD: Final = re.compile(r"[A-Za-z]\w{1,63}", re.ASCII)
 _CODE: Final = re.compile(r"<Code>(\w+)</Code>")
 _REASON: Final = re.compile(r'(?:message|error): "([^"]+)"|error: ([A-Z]\w+)')
 
@@ -148,7 +149,8 @@ def read_answer(error: BaseException) -> Answer:
         said = error.response.get("Error", {})
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
         code = said.get("Code", "")
-        return Answer(status, "" if code.isdigit() else code, said.get("Message", ""))
+        # Its words stay here: about a signature that is wrong, servers repeat key, token and what was to be signed.
+        return Answer(status, code if _WORD.fullmatch(code) else "", "")
     if isinstance(error, BotoCoreError) and "error" in error.kwargs:
         # The library's own words are about the URL of the request; those below it say what happened.
         return Answer(0, "", str(error.kwargs["error"]))
