@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from daemon_process import a_directory
 
-from demo.child import free_ports
+from demo.child import free_ports, program
 from demo.service import Service
 
 if TYPE_CHECKING:
@@ -143,6 +143,18 @@ class Door(Service):
         lines = self.ask("GET", "/metrics").body.decode().splitlines()
         pairs = (line.rpartition(" ") for line in lines if not line.startswith("#"))
         return {series: float(value) for series, _, value in pairs}
+
+    def command(self, *words: str) -> str:
+        """Run the command line against it, and return all that it said."""
+        command = [program("tierd"), *words]
+        options: dict[str, Any] = {
+            "env": self._environment,
+            "cwd": self.directory,
+            "capture_output": True,
+            "text": True,
+        }
+        done = subprocess.run(command, timeout=60, check=False, **options)
+        return done.stdout + done.stderr
 
     @property
     def said(self) -> str:

@@ -110,7 +110,7 @@ def test_no_path_leads_out(door: Door, outside: Path, record_property: pytest.Re
     """Every payload is refused or unknown; no open leaves the root, or follows a link, or names more than a part."""
     chosen = payloads(outside)
     assert len(chosen) > 4000
-    step = scaled(test=16, quick=4, long=1)
+    step = scaled(test=40, quick=4, long=1)
     with Witness(door) as witness:
         begin = witness.mark()
         for number, path in enumerate(chosen[::step]):
