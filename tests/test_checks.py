@@ -117,6 +117,16 @@ async def test_mount_options(tmp_path: Path, options: str, verdict: Verdict, sai
     assert (judged, said in message) == (verdict, True)
 
 
+async def test_a_mount_without_access_times(tmp_path: Path) -> None:
+    """A real one: the same disk once more, with noatime."""
+    place, disk = a_place(tmp_path), tmp_path / "disk"
+    disk.mkdir()
+    with mounted(place.root, "--bind", str(disk)), mounted(place.root, "-o", "remount,bind,noatime"):
+        (verdict, message), *_ = await found(checks_disk.mount_options, place)
+    assert (verdict, "has noatime" in message) == (WARNING, True)
+    assert (await verdicts(checks_disk.mount_options, place))[0] is OK
+
+
 @pytest.mark.parametrize(
     ("kind", "options", "of_root", "of_index"),
     [
