@@ -102,10 +102,13 @@ async def mark_root(catalog: Catalog, tree: Tree) -> tuple[str, bool]:
 async def open_store(settings: Settings, catalog: Catalog) -> Store:
     """Open the cold tier that the configuration names; it need not be reachable yet. Raise UnusableStoreError."""
     try:
-        store = await connect(settings, is_new=await catalog.recall(STORE) is None)
+        known = await catalog.recall(STORE)
+        store = await connect(settings, is_new=known is None)
     except StoreError as error:
         raise UnusableStoreError(f"the store {settings.store.url} cannot be used: {error.advice}") from error
-    await catalog.remember(STORE, settings.store.url)
+    # Written only where it is new: a start needs no room for the index.
+    if known != settings.store.url:
+        await catalog.remember(STORE, settings.store.url)
     return store
 
 
