@@ -64,12 +64,12 @@ class Intake:
         self._revisits = revisits
         self._rehasher = rehasher
 
-    async def take(self, findings: Findings, *, patient: bool, renames: bool = True) -> Taken:
+    async def take(self, findings: Findings, *, patient: bool, renames: bool = True, waits: bool = True) -> Taken:
         """Bring in what is there. With `patient`, a new file whose writer is not done is left for a later look.
 
-        Without, it comes in at once, and the uploader waits for its writer; where there is no room for the index, raise
-        IndexFullError. Without `renames` no new file is taken
-        for one that the index knows by another name.
+        Without, it comes in at once, and the uploader waits for its writer. Without `renames` no new file is taken
+        for one that the index knows by another name. Where there is no room for the index, raise IndexFullError unless
+        it `waits`.
         """
         changes = await self._changes(findings.changed)
         moves, unmoved = await self._moves(findings.discovered) if renames else ([], findings.discovered)
@@ -84,7 +84,7 @@ class Intake:
                 changes=[*moves, *changes],
                 refreshed=findings.refreshed,
             ),
-            patient=patient,
+            waits=waits,
         )
         return Taken(len(discovered), len(changes), frozenset(move.id for move in moves))
 
@@ -193,9 +193,9 @@ class Intake:
     async def _glances(self, paths: Sequence[str]) -> list[Glance]:
         return await asyncio.to_thread(lambda: [glance(self._tree, path) for path in paths])
 
-    async def _observe(self, batch: Observations, *, patient: bool = True) -> None:
+    async def _observe(self, batch: Observations, *, waits: bool = True) -> None:
         if batch.discovered or batch.changes or batch.refreshed:
-            await self._catalog.observe(batch, patient=patient)
+            await self._catalog.observe(batch, patient=waits)
 
     def _postpone(self, path: RelPath) -> None:
         self._revisits.postpone(path, now=asyncio.get_running_loop().time())

@@ -128,7 +128,7 @@ class Reconciler:
             raise MissingError(path, "has a name that is ignored")
         sighting = await asyncio.to_thread(self._tree.sight, path)
         findings = compare([sighting], await self._catalog.below(path), now=self._clock())
-        await self._intake.take(findings, patient=False)
+        await self._intake.take(findings, patient=False, waits=False)
         return await self._catalog.find(path)
 
     async def look(self, paths: Iterable[RelPath]) -> list[RelPath]:
