@@ -375,7 +375,10 @@ class FaultProxy:
     async def _ask(self, request: Message) -> Message:
         """Pass a request on, over a connection of its own, and return the answer, framed by its length."""
         place = urlsplit(self.upstream)
-        reader, writer = await asyncio.open_connection(place.hostname, place.port, limit=1 << 20)
+        try:
+            reader, writer = await asyncio.open_connection(place.hostname, place.port, limit=1 << 20)
+        except OSError:
+            raise BrokenOffError from None  # The server is down.
         try:
             writer.write(request.without("expect").whole)
             await writer.drain()
