@@ -42,6 +42,7 @@ def find_contradictions(settings: Settings) -> Iterator[Contradiction]:
     yield from _socket(settings)
     yield from _peers(settings)
     yield from _root(settings.cache.root)
+    yield from _store_directory(settings)
     yield from _file_to_write("index.path", settings.index.path)
     yield from _file_to_write("api.socket", settings.api.socket)
 
@@ -163,15 +164,35 @@ def _root(root: Path) -> Iterator[Contradiction]:
         yield Contradiction(keys, f"{root} is not writable", f"let {_user_name()} read and write it")
 
 
+def _store_directory(settings: Settings) -> Iterator[Contradiction]:
+    """A directory that the first start makes a store. Later starts make nothing: its disk may not be mounted."""
+    directory = settings.store.directory
+    if directory is not None and not settings.index.path.exists():
+        yield from _to_make("store.url", directory, nearest=_above(directory / "x"))
+
+
 def _file_to_write(key: str, path: Path) -> Iterator[Contradiction]:
     """A file that the daemon makes, and the directories above it, too, where they are missing."""
-    there = next(above for above in path.parents if above.exists())
     if path.is_dir():
         yield Contradiction((key,), f"{path} is a directory", "name a file in it")
-    elif not there.is_dir():
-        yield Contradiction((key,), f"{there} is not a directory", f"{path} is to be made beneath it: choose another")
-    elif not os.access(there, os.W_OK | os.X_OK):
-        yield Contradiction((key,), f"{there} is not writable", f"let {_user_name()} write it, or choose another place")
+    else:
+        yield from _to_make(key, path, nearest=_above(path))
+
+
+def _to_make(key: str, path: Path, *, nearest: Path) -> Iterator[Contradiction]:
+    """What is to be made in the nearest directory that there is."""
+    if not nearest.is_dir():
+        yield Contradiction(
+            (key,), f"{nearest} is not a directory", f"{path} is to be made there: choose another place"
+        )
+    elif not os.access(nearest, os.W_OK | os.X_OK):
+        yield Contradiction(
+            (key,), f"{nearest} is not writable", f"let {_user_name()} write it, or choose another place"
+        )
+
+
+def _above(path: Path) -> Path:
+    return next(above for above in path.parents if os.path.lexists(above))
 
 
 def _is_within(path: Path, directory: Path) -> bool:

@@ -481,6 +481,24 @@ def test_root_not_writable(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert problem.startswith("BASE/tierd.toml: cache.root: BASE/media is not writable; let the user ")
 
 
+def test_a_store_that_cannot_be_made(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A directory that the first start cannot make a store is refused; a later one waits for its disk."""
+    (base / "file").touch()
+    for place, there in (("file", "file"), ("file/cold", "file"), ("link", "link")):
+        (base / "link").unlink(missing_ok=True)
+        (base / "link").symlink_to(base / "nowhere")
+        (problem,) = refusals(base, f'[store]\nurl = "file:{place}"')
+        assert problem.startswith(f"BASE/tierd.toml: store.url: BASE/{there} is not a directory; ")
+    monkeypatch.setattr(os, "access", lambda path, mode: path != base / "made" or mode & os.W_OK == 0)
+    (base / "made").mkdir()
+    for place in ("made", "made/later/cold"):
+        (problem,) = refusals(base, f'[store]\nurl = "file:{place}"')
+        assert problem.startswith("BASE/tierd.toml: store.url: BASE/made is not writable; let the user ")
+    (base / "var").mkdir(exist_ok=True)
+    (base / "var" / "index.db").touch()
+    load(base, '[store]\nurl = "file:made/later/cold"')
+
+
 @pytest.mark.parametrize("key", ["index.path", "api.socket"])
 def test_what_the_daemon_makes_can_be_made(base: Path, monkeypatch: pytest.MonkeyPatch, key: str) -> None:
     """A place that is a directory, lies beneath a file, or may not be written to is refused before anything starts."""
