@@ -40,7 +40,7 @@ def _concerns(status: Status) -> Iterator[str]:
     if status.scrub.doubt:
         yield f"the store is doubted: {status.scrub.doubt}; tierd verify lists them"
     if status.disk.full:
-        yield "the disk is full, and nothing could make room"
+        yield "the disk is full: demote, unpin or remove assets, or give it more room"
     if status.unwatched:
         yield f"new files are found by the periodic scan only in {status.unwatched}: names there are not UTF-8"
     if status.index_full:

@@ -41,7 +41,8 @@ def status(context: typer.Context) -> None:
             ("unprotected", _unprotected(queue)),
             (
                 "disk",
-                f"{human_size(disk['used'])} used, {human_size(disk['free'])} free of {human_size(disk['total'])}",
+                f"{human_size(disk['used'])} used, {human_size(disk['free'])} free of {human_size(disk['total'])}"
+                + (": full" if disk["full"] else ""),
             ),
             ("store", store["url"] if store["reachable"] else f"{store['url']}: cannot be used: {store['reason']}"),
             ("brake", _brake(brake)),

@@ -234,7 +234,7 @@ class _States(Collector):
             ),
             ("unprotected_bytes", "Bytes that have no proven remote copy.", queue.unprotected_bytes),
             ("disk_free_bytes", "Free bytes of the cache's file system.", disk.free),
-            ("disk_full", "Whether room was wanted and could not be made.", disk.full),
+            ("disk_full", "Whether the cache or the index is out of room.", disk.full or status.index_full),
             ("brake_engaged", "Whether destructive work is frozen.", status.brake.engaged),
             ("scrub_oldest_seconds", "How long ago every cold asset was checked.", status.scrub.oldest_seconds),
             ("scrub_suspects", "Cold assets that seem missing or wrong.", status.scrub.suspects),

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import time
 from functools import partial
 from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar
@@ -86,8 +87,10 @@ class Catalog:
 
     @property
     def is_full(self) -> bool:
-        """Whether there was no room when something was last to be written."""
-        return self._commits.is_full
+        """Whether there was no room when something was last to be written, or there is none now."""
+        room = os.statvfs(self._path.parent)
+        # Some file systems tell of no blocks at all: that says nothing.
+        return self._commits.is_full or (room.f_blocks > 0 and room.f_bavail == 0)
 
     async def watch(self) -> None:
         """Wait for ever. Raise the first IndexFaultError that any call met, but for want of room, which passes."""

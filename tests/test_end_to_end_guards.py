@@ -6,7 +6,7 @@ import os
 import random
 import stat
 import subprocess
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 import pytest
@@ -217,6 +217,28 @@ def test_the_socket_of_a_private_daemon(bucket: Bucket, launch: Launch) -> None:
     daemon.directory.chmod(0o755)
     assert stat.S_IMODE((daemon.directory / "tierd.sock").stat().st_mode) == 0o660
     assert ask_as(NOBODY, daemon, "GET", "/v1/health") == 0
+
+
+@pytest.mark.parametrize("place", ["media", "index"])
+def test_a_disk_that_others_fill(bucket: Bucket, launch: Launch, place: str) -> None:
+    """That not a byte is left is told although nobody asks for room, and no more once there is some."""
+    daemon = launch(bucket, start=False)
+    daemon.set(INDEX__PATH=str(daemon.directory / "index" / "index.db"))
+    (daemon.directory / place).mkdir(exist_ok=True)
+    with mounted(daemon.directory / place, "-t", "tmpfs", "-o", "size=4m", "tmpfs"):
+        daemon.start()
+        daemon.wait("good health", lambda: daemon.client.health()["reasons"] == [])
+        assert daemon.figure("disk_full") == 0
+        others = daemon.directory / place / ".others"
+        with others.open("wb", buffering=0) as file, suppress(OSError):
+            while file.write(bytes(4096)):
+                pass
+        daemon.wait("it is told", lambda: any("full" in reason for reason in daemon.client.health()["reasons"]))
+        assert daemon.figure("disk_full") == 1
+        others.unlink()
+        daemon.wait("it is over", lambda: daemon.client.health()["reasons"] == [])
+        assert daemon.figure("disk_full") == 0
+        daemon.crash()
 
 
 def test_no_space(bucket: Bucket, launch: Launch) -> None:

@@ -39,6 +39,23 @@ def space_on(disk: Disk, *, size_limit: int | None) -> Space:
     return Space(cast("Catalog", disk), cast("Tree", disk), size_limit=size_limit)
 
 
+@pytest.mark.parametrize(
+    ("available", "wanted", "full"),
+    [(400, 0, False), (400, 400, False), (400, 401, True), (0, 0, True), (0, 1, True), (1, 0, False)],
+)
+def test_full(available: int, wanted: int, full: bool) -> None:  # noqa: FBT001 - a table
+    """Not a byte is left, or what was asked for in vain is still not there; and it is over when there is room."""
+    disk = Disk(now=DiskSpace(total=1000, free=available + 50, available=available))
+    assert space_on(disk, size_limit=None).is_full(wanted=wanted) is full
+
+
+def test_full_within_a_limit() -> None:
+    """What was asked for in vain counts against the limit; that the limit is reached is the keeper's business."""
+    space = space_on(Disk(disk_bytes=500), size_limit=500)
+    assert space.is_full(wanted=1)
+    assert not space.is_full(wanted=0)
+
+
 def test_with_a_limit_only_assets_count() -> None:
     """What others keep on the same disk is not ours to make room for."""
     assert space_on(Disk(), size_limit=500).usage() == Usage(300, 500)

@@ -119,7 +119,7 @@ class Queue:
 class Disk:
     """The local disk: `limit` is what may be used, `high` and `low` are parts of it.
 
-    `full` says that room was wanted and could not be made.
+    `full` says that not a byte is left, or that room was wanted and cannot be made still.
     """
 
     total: int
@@ -171,7 +171,7 @@ class Status:
     """Everything at a glance, from memory. `faults` says why hot bytes cannot be served; empty when they can.
 
     `unwatched` names the directories of which no hint comes, for people; empty when there are none.
-    `index_full`: when something was last to be written, there was no room for the index.
+    `index_full`: there is no room for the index, or was none when something was last to be written.
     """
 
     assets: Mapping[State, int]

@@ -79,8 +79,8 @@ class Keeper:
         self._clock = clock
         self._bout = asyncio.Lock()
         self._wake = asyncio.Event()
-        self.is_full = False
-        """Whether room was wanted last time and could not be made."""
+        self._lacking = 0
+        """The bytes for which room was wanted last time and could not be made."""
 
     def wake(self) -> None:
         """Look now."""
@@ -121,7 +121,7 @@ class Keeper:
             limit=usage.capacity,
             high=marks.high if marks else 1.0,
             low=marks.low if marks else 1.0,
-            full=self.is_full,
+            full=self._space.is_full(wanted=self._lacking),
         )
 
     async def rank(self, asset: Asset) -> int | None:
@@ -152,8 +152,8 @@ class Keeper:
             usage = self._space.usage()
             needed = max(usage.used + size - usage.capacity, size)
             await self._carry_out(needed, "space")
-            was_full, self.is_full = self.is_full, not self._space.is_free(size)
-            if self.is_full and not was_full:
+            was_full, self._lacking = self._lacking > 0, 0 if self._space.is_free(size) else size
+            if self._lacking and not was_full:
                 log.warning("the disk is full and nothing more may leave it: %s", self.pressure())
 
     async def _carry_out(self, excess: int, reason: str) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from tiering.watermarks import Usage
+from tiering.watermarks import Usage, is_full
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -46,6 +46,10 @@ class Space:
         """Whether `size` more bytes fit: within the limit, and on the disk."""
         usage = self.usage()
         return usage.used + size <= usage.capacity and size + self._reserved <= self._tree.space().available
+
+    def is_full(self, *, wanted: int) -> bool:
+        """Whether nothing more fits, or not the `wanted` bytes that were asked for in vain; 0: nobody did."""
+        return is_full(self.usage(), self._tree.space().available, wanted=wanted)
 
     @contextmanager
     def reserve(self, size: int) -> Iterator[None]:

@@ -18,6 +18,11 @@ class Usage:
         return self.used / self.capacity if self.capacity else 1.0
 
 
+def is_full(usage: Usage, available: int, *, wanted: int) -> bool:
+    """Whether the disk has not a byte left, or not the `wanted` ones that were asked for in vain; 0: nobody did."""
+    return available == 0 or (wanted > 0 and (usage.used + wanted > usage.capacity or wanted > available))
+
+
 @dataclass(frozen=True, slots=True)
 class Watermarks:
     """Above `high` (a part of the capacity) demotion begins, and goes on down to `low`."""
