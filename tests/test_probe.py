@@ -108,6 +108,13 @@ async def test_liar(lie: Damage | Lie) -> None:
     assert not able.etag_is_md5
 
 
+async def test_store_that_tells_another_etag_than_it_keeps() -> None:
+    """It is usable, and trusted with nothing that an ETag could show: were it an error, nobody would learn why."""
+    lie = Lie(operation="put", change=lambda info: replace(info, etag="f" * 32), times=FOR_EVER)
+    able = await probe(FaultyStore(MemoryStore(), lie), name="test")
+    assert (able.read_back_equal, able.etag_is_md5, able.if_match) == (False, False, False)
+
+
 async def test_truncating_store() -> None:
     """A store that ends bodies short raises what it raised: nobody learns a capability from it."""
     store = FaultyStore(MemoryStore(), Damage(change=lambda body: body[:-1]))

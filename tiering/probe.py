@@ -92,7 +92,10 @@ async def _refuses(store: Store, key: str, body: bytes, condition: Absent | Unch
 async def _heeds_etags(store: Store, key: str, body: bytes, other: bytes) -> bool:
     """Whether writes and reads that name an ETag heed it. The object may be another one by now: write it anew."""
     first = await store.put(key, body, _ATTRIBUTES)
-    second = await store.put(key, other, _ATTRIBUTES, Unchanged(first.etag))
+    try:
+        second = await store.put(key, other, _ATTRIBUTES, Unchanged(first.etag))
+    except PreconditionError:
+        return False  # It keeps another ETag than it told.
     if first.etag == second.etag or not await _refuses(store, key, body, Unchanged(first.etag)):
         return False
     try:
