@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from daemon import models
+from daemon.meanings import lacking
 from daemon.peers import Right
 from daemon.responses import bytes_response, json_response
 from daemon.route import Route
@@ -35,6 +36,8 @@ async def get_health(service: Service, call: Call) -> StreamResponse:  # noqa: A
 def _concerns(status: Status) -> Iterator[str]:
     if not status.store.reachable:
         yield f"the store {status.store.url} cannot be used: {status.store.reason or 'no reason known'}"
+    if status.store.capabilities.get("read_back_equal") is False:
+        yield f"the store {status.store.url} cannot be trusted: {lacking(status.store.capabilities)[0]}"
     if status.brake.engaged:
         yield f"destructive work is frozen: {status.brake.reason}; tierd resume --confirm releases it"
     if status.scrub.doubt:

@@ -6,6 +6,7 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from daemon.doctor import failed, ok, warning
+from daemon.meanings import MEANINGS
 from tiering.store import StoreError
 from tiering.stores.s3 import S3Store
 
@@ -64,22 +65,6 @@ async def clock(at: Circumstances) -> list[Finding]:
     if abs(skew) > _SKEW_FAILS:
         return [failed(said, "set this host's clock, by NTP: requests are refused at a quarter of an hour")]
     return [warning(said, "set this host's clock, by NTP") if abs(skew) > _SKEW_WARNS else ok(said)]
-
-
-MEANINGS: Final = {
-    "read_back_equal": ("what was written is what is read", "what was written is not what is read: nothing is demoted"),
-    "etag_is_md5": ("an upload is proven by its ETag", "its ETags are no MD5s: every upload is read back to be proven"),
-    "checks_md5": ("parts are checked as they arrive", "parts are not checked: the whole is proven, or read back"),
-    "create_only": (
-        "nothing of others is overwritten",
-        "create-only writes overwrite: tierd looks first, and two writers at once can collide",
-    ),
-    "if_match": (
-        "a new generation replaces exactly the last",
-        "conditions on ETags are ignored: tierd looks first, and two writers at once can collide",
-    ),
-}
-"""What each capability means for the proof, in words: where it is there, and where not."""
 
 
 async def capabilities(at: Circumstances) -> list[Finding]:

@@ -10,6 +10,7 @@ import typer
 from daemon import render
 from daemon.cli_options import Code, Options, RefusedError, options
 from daemon.journal import escape
+from daemon.meanings import lacking
 from daemon.units import human_size
 
 Report = dict[str, Any]
@@ -44,11 +45,17 @@ def status(context: typer.Context) -> None:
                 f"{human_size(disk['used'])} used, {human_size(disk['free'])} free of {human_size(disk['total'])}"
                 + (": full" if disk["full"] else ""),
             ),
-            ("store", store["url"] if store["reachable"] else f"{store['url']}: cannot be used: {store['reason']}"),
+            ("store", _store(store)),
             ("brake", _brake(brake)),
             ("scrub", _scrub(found["scrub"], found["assets"].get("cold", 0))),
         )
     )
+
+
+def _store(store: dict[str, Any]) -> str:
+    if not store["reachable"]:
+        return f"{store['url']}: cannot be used: {store['reason']}"
+    return "; ".join([store["url"], *lacking(store["capabilities"])])
 
 
 def stats(context: typer.Context) -> None:
