@@ -75,10 +75,8 @@ async def _reads_back(store: Store, key: str, body: bytes, etag: str) -> bool:
     told = (head.size, head.etag, head.content_type, dict(head.metadata or {}))
     async with store.get(key) as download:
         got = b"".join([chunk async for chunk in download.chunks()])
-    async with store.get(key, start=1, length=2) as download:
-        middle = b"".join([chunk async for chunk in download.chunks()])
     meant = (len(body), etag, _ATTRIBUTES.content_type, dict(_ATTRIBUTES.metadata))
-    return (told, got, middle) == (meant, body, body[1:3])
+    return (told, got) == (meant, body)
 
 
 async def _refuses(store: Store, key: str, body: bytes, condition: Absent | Unchanged) -> bool:
