@@ -14,6 +14,7 @@ import threading
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from hashlib import md5
 from typing import TYPE_CHECKING, Any, Final, Self
 from urllib.parse import urlsplit
 
@@ -56,6 +57,10 @@ class Kind(StrEnum):
     """A byte of the answer is another one there; without a body, one of the ETag."""
     SPOILT_REQUEST = "spoilt-request"
     """A byte of the request's body is another one there when it reaches the server."""
+    FORGOTTEN = "forgotten"
+    """The answer says that it was done, and it never is."""
+    SWAPPED = "swapped"
+    """Another body is kept, and the answer has the ETag of the one that was sent."""
     TWICE = "twice"
     """The answer comes twice at once."""
     TWICE_LATER = "twice-later"
@@ -83,7 +88,7 @@ ERRORS: Final = {
     Kind.FALSE_OK: (200, "InternalError"),
     Kind.LATE_FALSE_OK: (200, "InternalError"),
 }
-NOT_DONE: Final = (Kind.SLOW_DOWN, Kind.INTERNAL, Kind.FORBIDDEN, Kind.MISSING, Kind.FALSE_OK)
+NOT_DONE: Final = (Kind.SLOW_DOWN, Kind.INTERNAL, Kind.FORBIDDEN, Kind.MISSING, Kind.FALSE_OK, Kind.FORGOTTEN)
 """The kinds of answer that are given in the server's stead."""
 SPECIAL: Final = (
     ("PUT", "uploadId", "part"),
@@ -95,6 +100,8 @@ SPECIAL: Final = (
     ("GET", "uploadId", "list_parts"),
 )
 """The operations that are not named as their method: that, what the query has, and the name."""
+LIES: Final = (Kind.FORGOTTEN, Kind.SWAPPED)
+"""What only a server that lies does."""
 STREAMED: Final = (Kind.RESET, Kind.HANG, Kind.TRICKLE, Kind.CUT)
 """What can go wrong with a connection at any byte."""
 
@@ -295,10 +302,12 @@ class FaultProxy:
         try:
             await self._talk(Client(reader, writer))
         except (BrokenOffError, asyncio.CancelledError):
-            pass  # asyncio would log a connection's task that was cancelled, as it is when we close.
+            # asyncio would log a connection's task that was cancelled, as it is when we close.
+            pass
         finally:
-            self._talks.discard(task)
             writer.close()
+            await _closed(writer)
+            self._talks.discard(task)
 
     async def _talk(self, client: Client) -> None:
         while request := await client.read_head():
@@ -316,9 +325,12 @@ class FaultProxy:
             await self._answer_instead(fault, client, request)
         else:
             await client.read_body(request)
-            if fault.kind is Kind.SPOILT_REQUEST:
+            sent = request.body
+            if fault.kind in {Kind.SPOILT_REQUEST, Kind.SWAPPED}:
                 request.body = spoilt(request.body, fault.where)
             answer = await self._ask(request)
+            if fault.kind is Kind.SWAPPED:
+                answer = with_etag(answer, sent)
             await self._answer_otherwise(fault, client, request, answer)
 
     async def _break_stream(self, fault: Fault, client: Client, request: Message) -> None:
@@ -347,7 +359,8 @@ class FaultProxy:
         """Answer before the server was asked: once so much of the request's body has come."""
         part = {Where.BEFORE: 0.0, Where.AFTER: None, Where.LAST: None, **PARTS}[fault.where]
         await client.read_body(request, part)
-        await client.send(error(fault.kind, request).whole)
+        reply = acknowledgement(request) if fault.kind is Kind.FORGOTTEN else error(fault.kind, request)
+        await client.send(reply.whole)
         if part is not None and int(request.header("content-length") or 0):
             await client.hang()
 
@@ -388,6 +401,17 @@ class FaultProxy:
             raise BrokenOffError from None
         finally:
             writer.close()
+            await _closed(writer)
+
+
+async def _closed(writer: asyncio.StreamWriter) -> None:
+    """Wait until the connection is closed; the other side is not waited for."""
+    try:
+        async with asyncio.timeout(0.1):
+            await writer.wait_closed()
+    except (OSError, TimeoutError):
+        writer.transport.abort()
+        await asyncio.sleep(0)
 
 
 async def _with_body(answer: Message, reader: asyncio.StreamReader, *, is_head: bool) -> Message:
@@ -401,6 +425,21 @@ async def _with_body(answer: Message, reader: asyncio.StreamReader, *, is_head: 
         body += (await reader.readexactly(size + 2))[:-2]
     plain = answer.without("transfer-encoding")
     return replace(plain, head=plain.head[:-2] + b"Content-Length: %d\r\n\r\n" % len(body), body=body)
+
+
+def with_etag(answer: Message, body: bytes) -> Message:
+    """Return an answer as if this body had been kept."""
+    plain = answer.without("etag")
+    return replace(plain, head=plain.head[:-2] + b'ETag: "%s"\r\n\r\n' % md5(body).hexdigest().encode())
+
+
+def acknowledgement(request: Message) -> Message:
+    """Return what a server answers that has done what was asked: a write, or the end of an upload."""
+    body = b""
+    if request.first_line.startswith("POST "):
+        body = b"<CompleteMultipartUploadResult><ETag>&quot;0-1&quot;</ETag></CompleteMultipartUploadResult>"
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body)
+    return with_etag(Message(head, body), request.body)
 
 
 def position(answer: Message, where: Where) -> int:

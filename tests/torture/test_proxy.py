@@ -12,7 +12,7 @@ from buckets import NAME, Bucket
 from certificates import make_certificates
 from daemon_process import IN_FLIGHT, MIB, Launch, audit_objects
 from effort import scaled, seeds
-from fault_proxy import Fault, FaultProxy, Kind, Where
+from fault_proxy import LIES, STREAMED, Fault, FaultProxy, Kind, Where
 from proxied import PACE, World, a_world
 from servers import CREDENTIALS
 
@@ -43,27 +43,27 @@ ANSWERED = ("get", "create", "complete", "list_parts", "copy", "list", "list_upl
 SENT = ("put", "part")
 """Those whose requests have one that is large."""
 SCHEMES = ("http", "https")
+BYTES = (Where.BEGUN, Where.HALF, Where.LAST)
+SPOILT: dict[Kind, dict[str, tuple[Where, ...]]] = {
+    Kind.SHORTENED: dict.fromkeys(ANSWERED, BYTES),
+    Kind.SPOILT_ANSWER: {**dict.fromkeys(ANSWERED, BYTES), "put": (Where.AFTER,), "head": (Where.AFTER,)},
+    Kind.SPOILT_REQUEST: dict.fromkeys((*SENT, "complete"), BYTES),
+}
+"""Where bytes can be spoilt, by operation: in a body, or in an ETag."""
 DAEMON = (Kind.RESET, Kind.SLOW_DOWN, Kind.INTERNAL, Kind.MISSING, Kind.LATE_INTERNAL, Kind.LOST, Kind.TWICE)
 """What strikes the installed daemon, which has more patience than a test."""
 STRUCK = scaled(test=("put", "get"), quick=OPERATIONS[:6], long=OPERATIONS[:6])
-BYTES = (Where.BEGUN, Where.HALF, Where.LAST)
 
 
 def places(operation: str, kind: Kind) -> list[Where]:
     """Return the positions at which this kind of fault is another one each; none where there is no such fault."""
-    match kind:
-        case Kind.RESET | Kind.HANG | Kind.TRICKLE | Kind.CUT:
-            return list(Where)
-        case Kind.SLOW_DOWN | Kind.INTERNAL | Kind.FORBIDDEN | Kind.MISSING:
-            return list(Where) if operation in SENT else [Where.AFTER]
-        case Kind.SHORTENED:
-            return list(BYTES) if operation in ANSWERED else []
-        case Kind.SPOILT_ANSWER:
-            return list(BYTES) if operation in ANSWERED else [Where.AFTER] if operation in {"put", "head"} else []
-        case Kind.SPOILT_REQUEST:
-            return list(BYTES) if operation in SENT or operation == "complete" else []
-        case _:
-            return [Where.AFTER]
+    if kind in LIES:
+        return []  # Servers lie in test_lying_store.py.
+    if kind in STREAMED:
+        return list(Where)
+    if kind in {Kind.SLOW_DOWN, Kind.INTERNAL, Kind.FORBIDDEN, Kind.MISSING}:
+        return list(Where) if operation in SENT else [Where.AFTER]
+    return list(SPOILT[kind].get(operation, ())) if kind in SPOILT else [Where.AFTER]
 
 
 SINGLE = [
