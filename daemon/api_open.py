@@ -23,14 +23,14 @@ async def open_asset(service: Service, call: Call) -> StreamResponse:
         opened = await service.tiers.open(call.path, wait=call.query(bodies.OpenQuery).wait)
         tally.found(hit=opened.hit, size=opened.asset.size if opened.ready else 0)
     if opened.ready:
-        return json_response(opened_view(opened))
-    return json_response(opened_view(opened), status=202, headers={"Retry-After": "1"})
+        return json_response(opened_view(opened, now=service.clock()))
+    return json_response(opened_view(opened, now=service.clock()), status=202, headers={"Retry-After": "1"})
 
 
 async def renew_lease(service: Service, call: Call) -> StreamResponse:
     """Make a lease last anew."""
     try:
-        return json_response(lease_view(service.leases.renew(call.tail)))
+        return json_response(lease_view(service.leases.renew(call.tail), now=service.clock()))
     except KeyError:
         raise _ended() from None
 

@@ -128,7 +128,7 @@ class Parts:
     @cached_property
     def leases(self) -> Leases:
         """The leases that applications hold."""
-        return Leases(clock=time.time, quiet=0.0 if self._brand_new else LEASE_SECONDS)
+        return Leases(clock=time.monotonic, quiet=0.0 if self._brand_new else LEASE_SECONDS)
 
     @cached_property
     def policy(self) -> TierPolicy:
@@ -143,7 +143,7 @@ class Parts:
     @cached_property
     def clearance(self) -> Clearance:
         """Whether anything may leave the disk at present."""
-        return Clearance(self.reconciler, self.prober, self.leases, clock=time.time)
+        return Clearance(self.reconciler, self.prober, self.leases, clock=time.monotonic)
 
     @cached_property
     def space(self) -> Space:

@@ -10,6 +10,7 @@ from daemon.target import href_of
 from index.asset import printable
 from index.lifecycle import State
 from tiering.entity import asset_tag, content_sha256
+from tiering.leases import LEASE_SECONDS
 
 if TYPE_CHECKING:
     from daemon.metrics import Rates
@@ -59,7 +60,7 @@ def proof_view(proof: Proof | None) -> Json | None:
     return view
 
 
-def opened_view(opened: Opened) -> Json:
+def opened_view(opened: Opened, *, now: float) -> Json:
     """Return an open that is ready, or one that is not yet."""
     view: Json = {
         "path": printable(str(opened.location)),
@@ -72,13 +73,13 @@ def opened_view(opened: Opened) -> Json:
     if opened.ready:
         view["size"] = opened.asset.size
         view["etag"] = asset_tag(opened.asset)
-        view["lease"] = None if opened.lease is None else lease_view(opened.lease)
+        view["lease"] = None if opened.lease is None else lease_view(opened.lease, now=now)
     return view
 
 
-def lease_view(lease: Lease) -> Json:
-    """Return a lease."""
-    return {"id": lease.id, "expires": lease.expires}
+def lease_view(lease: Lease, *, now: float) -> Json:
+    """Return a lease that was granted or renewed just now."""
+    return {"id": lease.id, "expires": now + LEASE_SECONDS}
 
 
 def result_view(result: Result) -> Json:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import time
+from typing import Any, cast
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from daemon.app import Parts
 from index.asset import AssetId
 from tiering.leases import LEASE_SECONDS, Leases, TooManyLeasesError
 
@@ -134,3 +138,10 @@ def test_an_asset_is_held_while_one_of_its_leases_lasts(steps: list[tuple[str, i
                 del model[known]
         held = {asset_id for asset_id, expires in model.values() if expires > clock.now}
         assert {asset_id for asset_id in (ONE, TWO) if leases.is_held(asset_id)} == held
+
+
+def test_the_daemon_counts_leases_by_a_clock_that_nobody_sets() -> None:
+    """A clock set back by a year must not keep everything on the disk for a year, nor one set forward end a lease."""
+    nothing = cast("Any", None)
+    parts = Parts(nothing, nothing, nothing, nothing, nothing, root_id="", brand_new=False, notifier=nothing)
+    assert parts.leases.settled_at == pytest.approx(time.monotonic() + LEASE_SECONDS, abs=30)

@@ -20,7 +20,7 @@ LEASE_SECONDS: Final = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """One promise to keep `asset_id` hot. `expires` is in seconds since the epoch."""
+    """One promise to keep `asset_id` hot. `expires` is by the clock of the leases, which nobody sets."""
 
     id: str
     asset_id: AssetId
