@@ -196,9 +196,15 @@ def _rules(value: object) -> None:
 Whole = Annotated[int, _from_text(int)]
 Share = Annotated[float, _from_text(float)]
 Text = Annotated[str, Field(min_length=1)]
+
+
+def _octal(mode: int) -> str:
+    return f"{mode:04o}"
+
+
 Duration = Annotated[timedelta, BeforeValidator(_duration), PlainSerializer(format_duration)]
 Size = Annotated[int, BeforeValidator(_size), PlainSerializer(format_size)]
-Mode = Annotated[int, BeforeValidator(_mode), PlainSerializer("{:04o}".format)]
+Mode = Annotated[int, BeforeValidator(_mode), PlainSerializer(_octal)]
 Names = Annotated[tuple[str, ...], BeforeValidator(_names)]
 Patterns = Annotated[Names, AfterValidator(_patterns)]
 Listen = Annotated[Address | None, BeforeValidator(_address), PlainSerializer(lambda address: str(address or ""))]
