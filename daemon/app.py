@@ -86,9 +86,10 @@ class Parts:
         *,
         root_id: str,
         brand_new: bool,
+        sealed: bool,
         notifier: Notifier,
     ) -> None:
-        """`brand_new`: no earlier run can have granted a lease on this root."""
+        """`brand_new`: no earlier run can have granted a lease on this root. `sealed`: no newer index can have been."""
         self.settings = settings
         self.catalog = catalog
         self.tree = tree
@@ -96,6 +97,7 @@ class Parts:
         self._store = store
         self._root_id = root_id
         self._brand_new = brand_new
+        self._sealed = sealed
         self._notifier = notifier
         self._examining = asyncio.Lock()
 
@@ -103,7 +105,9 @@ class Parts:
         """Return what goes on for as long as the daemon lives, by name."""
         return {
             "index": self.catalog.watch(),
-            "learning": learn_store(self.discovery, self.prober, scanned=self.reconciler.scanned),
+            "learning": learn_store(
+                self.discovery, self.prober, scanned=self.reconciler.scanned, scan=self.reconciler.want_scan
+            ),
             "reconciler": self.reconciler.run(),
             "keeper": self.keeper.run(),
             "registry": self.registry.run(),
@@ -260,12 +264,13 @@ class Parts:
             observer=self.metrics,
             clock=time.time,
             settle=self.settings.upload.settle.total_seconds(),
+            is_learnt=self.discovery.done.is_set,
         )
 
     @cached_property
     def discovery(self) -> Discovery:
         """What learns which assets the store has."""
-        return Discovery(self.catalog, self.store, pacer=self.pacer, clock=time.time)
+        return Discovery(self.catalog, self.store, doubted=not self._sealed, pacer=self.pacer, clock=time.time)
 
     @cached_property
     def sweeper(self) -> Sweeper:

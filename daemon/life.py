@@ -20,6 +20,7 @@ from daemon.notify import Notifier
 from daemon.opening import ForeignStoreError, UnusableStoreError, mark_root, open_catalog, open_store, set_aside
 from daemon.owners import foreign_owners
 from daemon.reloading import Reloading
+from daemon.seal import is_sealed, seal
 from daemon.sockets import SocketError
 from daemon.stopping import CUT_SECONDS, Stopping
 from index.errors import CorruptIndexError, IndexFaultError
@@ -92,13 +93,14 @@ async def _live(settings: Settings, reload: Callable[[], Settings]) -> None:
     """Open what the daemon stands on, live, and close it, in this order whatever happens."""
     files = ThreadPoolExecutor(FILE_THREADS, thread_name_prefix="files")
     asyncio.get_running_loop().set_default_executor(files)
+    tree = Tree(settings.cache.root, ignored=settings.cache.ignore)
+    tree.prepare()
+    sealed = is_sealed(tree, settings.index.path)
     async with AsyncExitStack() as stack:
         catalog = await open_catalog(settings.index.path, store_url=settings.store.url)
         stack.push_async_callback(catalog.close)
         store = await open_store(settings, catalog)
         stack.push_async_callback(store.close)
-        tree = Tree(settings.cache.root, ignored=settings.cache.ignore)
-        tree.prepare()
         root_id, brand_new = await mark_root(catalog, tree)
         recovered = await recover(catalog, tree, clock=time.time)
         if recovered:
@@ -107,7 +109,15 @@ async def _live(settings: Settings, reload: Callable[[], Settings]) -> None:
         try:
             async with asyncio.TaskGroup() as group:
                 parts = Parts(
-                    settings, catalog, store, tree, group, root_id=root_id, brand_new=brand_new, notifier=notifier
+                    settings,
+                    catalog,
+                    store,
+                    tree,
+                    group,
+                    root_id=root_id,
+                    brand_new=brand_new,
+                    sealed=sealed,
+                    notifier=notifier,
                 )
                 stack.push_async_callback(parts.server.stop)
                 stack.push_async_callback(parts.accesses.flush)
@@ -119,6 +129,7 @@ async def _live(settings: Settings, reload: Callable[[], Settings]) -> None:
                 raise
             stopping.hear_no_more()
             log.info("stopped")
+    seal(tree, settings.index.path)
 
 
 async def _begin(parts: Parts, stopping: Stopping, notifier: Notifier) -> None:

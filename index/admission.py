@@ -110,6 +110,8 @@ def _adopt(connection: sqlite3.Connection, found: FoundObject, now: float) -> bo
         if namesake is not None:
             drop(connection, namesake.id)
         _recognise(connection, there, found, now)
+    elif namesake is not None and namesake.state is State.NEW:
+        _recognise(connection, namesake, found, now)
     elif namesake is not None:
         _supersede(connection, namesake, found, now)
     else:
@@ -125,8 +127,11 @@ def _namesake(connection: sqlite3.Connection, found: FoundObject) -> Asset | Non
 
 
 def _is_superseded(known: Asset, found: FoundObject) -> bool:
-    """Whether `known` was taken in from an object too, an older one of the same asset."""
-    return known.state is State.COLD and known.generation < found.proof.generation
+    """Whether an asset knows only an older object of its own: one without a file, or whose file is to be uploaded."""
+    if known.state is State.NEW:
+        is_older = known.proof is None or known.proof.generation < found.proof.generation
+        return is_older and known.path == found.path
+    return known.state in {State.COLD, State.DAMAGED} and known.generation < found.proof.generation
 
 
 def _add_cold(connection: sqlite3.Connection, found: FoundObject, now: float) -> None:
@@ -157,6 +162,9 @@ def _add_cold(connection: sqlite3.Connection, found: FoundObject, now: float) ->
 
 def _supersede(connection: sqlite3.Connection, known: Asset, found: FoundObject, now: float) -> None:
     proof = found.proof
+    if known.state is State.DAMAGED:
+        # It was looked for as it had been: here it is as it is.
+        known = perform(connection, (Change.about(known, Event.RETRIED, reason="a newer object was found"),), now=now)
     asset = replace(
         known,
         path=found.path,
@@ -174,7 +182,7 @@ def _recognise(connection: sqlite3.Connection, there: Asset, found: FoundObject,
     """Give a file whose asset was forgotten its identity back. It stays `new`: its content decides, once hashed."""
     local = there.fingerprint
     same = local is not None and (local.size, local.mtime_ns) == (found.proof.size, found.proof.mtime_ns)
-    generation = found.proof.generation + (0 if same else 1)
+    generation = max(there.generation, found.proof.generation + (0 if same else 1))
     asset = replace(there, id=found.id, generation=generation, proof=found.proof)
     save(connection, there, asset)
     record(connection, DISCOVERED, State.NEW, asset, reason="its object was found in the store", now=now)

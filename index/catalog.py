@@ -190,10 +190,14 @@ class Catalog:
 
     async def known_keys(self, keys: Sequence[str]) -> set[str]:
         """Return those of the object keys that are some asset's proof."""
+        return {key for key, _ in await self.known_objects(keys)}
+
+    async def known_objects(self, keys: Sequence[str]) -> set[tuple[str, str]]:
+        """Return the keys and ETags of the proofs at these object keys."""
         rows = await self._connection.submit(
             lambda raw: raw.execute(queries.KNOWN_KEYS, (json.dumps(keys),)).fetchall()
         )
-        return {key for (key,) in rows}
+        return {(key, etag) for key, etag in rows}
 
     @property
     def totals(self) -> Totals:

@@ -46,7 +46,7 @@ DUE: Final = (
     f"SELECT {COLUMNS} FROM asset INDEXED BY asset_due WHERE state = 'new' AND due_at <= ? ORDER BY due_at, row LIMIT ?"
 )
 MAKE_DUE: Final = "UPDATE asset INDEXED BY asset_due SET due_at = :now WHERE state = 'new' AND due_at > :now"
-KNOWN_KEYS: Final = "SELECT proof_key FROM asset, json_each(?) WHERE proof_key = json_each.value"
+KNOWN_KEYS: Final = "SELECT proof_key, proof_etag FROM asset, json_each(?) WHERE proof_key = json_each.value"
 NEXT_DUE: Final = "SELECT due_at FROM asset INDEXED BY asset_due WHERE state = 'new' ORDER BY due_at LIMIT 1"
 # asset_unprotected: the condition is that of the index, word for word.
 OLDEST_UNPROTECTED: Final = (

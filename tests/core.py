@@ -118,7 +118,16 @@ class Core:
     """Why nothing may leave the disk now."""
 
     def __init__(
-        self, tree: Tree, catalog: Catalog, store: Any, group: asyncio.TaskGroup, *, clock: Clock, rules: Rules
+        self,
+        tree: Tree,
+        catalog: Catalog,
+        store: Any,
+        group: asyncio.TaskGroup,
+        *,
+        clock: Clock,
+        rules: Rules,
+        root_id: str = "root",
+        doubted: bool = False,
     ) -> None:
         self.tree, self.catalog, self.store, self.group, self.clock = tree, catalog, store, group, clock
         self.witness = observer = Witness()
@@ -127,10 +136,17 @@ class Core:
         self.accesses = Accesses(catalog, clock=clock)
         self.prober = Prober(store, name="core", pacer=self.pacer, ready=lambda: None)
         self.prober.capabilities, self.prober.reason = ABLE, ""
-        self.discovery = Discovery(catalog, store, pacer=self.pacer, clock=clock)
+        self.discovery = Discovery(catalog, store, doubted=doubted, pacer=self.pacer, clock=clock)
         self.discovery.done.set()
         self.reconciler = Reconciler(
-            catalog, tree, root_id="root", observer=observer, clock=clock, settle=0.0, rhythm=Rhythm(first=0.0)
+            catalog,
+            tree,
+            root_id=root_id,
+            observer=observer,
+            clock=clock,
+            settle=0.0,
+            is_learnt=self.discovery.done.is_set,
+            rhythm=Rhythm(first=0.0),
         )
         budget, bandwidth = ByteBudget(1 << 20), Bandwidth(None, clock=clock)
         sender = Sender(

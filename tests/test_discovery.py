@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 from core import a_place, until
+from trees import plant
 
 from index.asset import AssetId, ProofMethod, RelPath
 from index.lifecycle import State
 from tiering import discovery as module
+from tiering.discovery import Discovery
 from tiering.metadata import Passport
+from tiering.outcome import DamagedError
 from tiering.store import Attributes, CredentialsError, NotFoundError, RefusedError, UnavailableError
 from tiering.stores import memory
 from tiering.stores.faulty import Fail
@@ -131,3 +134,46 @@ async def test_it_is_done_once_for_an_index_and_its_store(place: Place) -> None:
         core.discovery.done.clear()
         await core.discovery.run()
         assert core.store.calls["list"] == 1
+
+
+async def test_what_an_old_index_has_missed(place: Place) -> None:
+    """An old copy that is put back learns the newest of all; what it knows costs no question."""
+    async with place.core() as core:
+        for path in ("cold", "damaged", "same"):
+            await core.cold(path, CONTENT)
+        await core.hot("hot", CONTENT)
+    old = (place.directory / "index.db").read_bytes()
+    newer = b"written anew since"
+    async with place.core() as core:
+        for path in ("cold", "damaged", "hot"):
+            await core.hot(path, newer)
+        for path in ("cold", "damaged", "unknown"):
+            await core.cold(path, newer + b"er")
+        plant(core.tree, "hot", newer + b"est")
+    (place.directory / "index.db").write_bytes(old)
+    async with place.core() as core:
+        with pytest.raises(DamagedError):
+            await core.read("damaged")
+        await core.scan()
+        before = core.store.calls["head"]
+        assert await discover(core) == 4
+        assert core.store.calls["head"] - before == 4
+        for path in ("cold", "damaged", "unknown"):
+            assert await core.read(path) == newer + b"er"
+        await core.upload_all()
+        hot = await core.find("hot")
+        assert (hot.state, hot.generation) == (State.REPLICATED, 3)
+        assert await core.read("same") == CONTENT
+
+
+async def test_an_index_that_is_doubted_learns_again(place: Place) -> None:
+    """What was done once is done once more."""
+    async with place.core() as core:
+        core.discovery.done.clear()
+        await core.discovery.run()
+        assert not await core.discovery.is_due()
+        doubting = Discovery(core.catalog, core.store, doubted=True, pacer=core.pacer, clock=core.clock)
+        assert await doubting.is_due()
+        listed = core.store.calls["list"]
+        await doubting.run()
+        assert core.store.calls["list"] == listed + 1

@@ -29,15 +29,15 @@ class Part:
 
 @pytest.mark.parametrize("is_new", [True, False])
 async def test_files_then_objects_then_what_the_store_can_do(*, is_new: bool) -> None:
-    """A new index waits for the first scan; one that knows the store need not."""
+    """A new index waits for the first scan, and looks again at the end; one that knows the store need not."""
     told: list[str] = []
     scanned = asyncio.Event()
     discovery: Any = Part("discovery", told, is_new=is_new)
     prober: Any = Part("prober", told)
-    learning = asyncio.ensure_future(learn_store(discovery, prober, scanned=scanned))
+    learning = asyncio.ensure_future(learn_store(discovery, prober, scanned=scanned, scan=lambda: told.append("scan")))
     for _ in range(5):
         await asyncio.sleep(0)
     assert told == ([] if is_new else ["discovery", "prober"])
     scanned.set()
     await learning
-    assert told == ["discovery", "prober"]
+    assert told == (["discovery", "scan", "prober"] if is_new else ["discovery", "prober"])

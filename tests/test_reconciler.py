@@ -68,6 +68,7 @@ class World:
     tree: Tree
     catalog: Catalog
     observer: Counting = field(default_factory=Counting)
+    is_learnt: bool = True
 
     def reconciler(self, rhythm: Rhythm = NEVER, *, root_id: str = "ours", settle: float = 2.0) -> Reconciler:
         """Return a reconciler that does not run yet."""
@@ -78,6 +79,7 @@ class World:
             observer=self.observer,
             clock=self.catalog._clock,
             settle=settle,
+            is_learnt=lambda: self.is_learnt,
             rhythm=rhythm,
         )
 
@@ -308,6 +310,23 @@ async def test_a_file_that_vanishes_is_cold_or_lost(world: World) -> None:
         shutil.rmtree(world.tree.root / "d")
         await world.until_state("d/proven", State.COLD)
         await world.until_state("d/unproven", State.GONE)
+
+
+async def test_what_was_not_replicated_waits_until_the_store_is_learnt(world: World) -> None:
+    """The index may be an old one: what it takes for never uploaded may be cold. What it knows to be proven is cold."""
+    plant(world.tree, "proven")
+    plant(world.tree, "unproven")
+    world.is_learnt = False
+    reconciler = world.reconciler()
+    await reconciler._scan()
+    await world.replicate("proven")
+    for path in ("proven", "unproven"):
+        (world.tree.root / path).unlink()
+    await reconciler._scan()
+    assert [(await world.find(path)).state for path in ("proven", "unproven")] == [State.COLD, State.NEW]
+    world.is_learnt = True
+    await reconciler._scan()
+    assert (await world.find("unproven")).state is State.GONE
 
 
 async def test_a_file_put_where_its_asset_is_cold_is_a_new_generation(world: World) -> None:
@@ -668,7 +687,8 @@ async def follow(root, index, pause):
     rhythm = Rhythm(first=10.0, shortest=pause, longest=pause)
     tree = Tree(root, ignored=[".*"])
     reconciler = Reconciler(
-        catalog, tree, root_id="ours", observer=SilentObserver(), clock=time.time, settle=0.0, rhythm=rhythm
+        catalog, tree, root_id="ours", observer=SilentObserver(), clock=time.time, settle=0.0,
+        is_learnt=lambda: True, rhythm=rhythm
     )
     async with asyncio.TaskGroup() as group:
         group.create_task(reconciler.run())

@@ -1,6 +1,7 @@
 """Learning what the store has: how an index that was lost comes back, path, key, size, digest and metadata.
 
-Absence concludes nothing here: discovery only ever adds what it was told of.
+So does what an index has missed that is not the newest: objects that it knows cost no question, only their share of the
+store's list. Absence concludes nothing here: discovery only ever adds what it was told of.
 """
 
 from __future__ import annotations
@@ -29,11 +30,17 @@ DONE: Final = "discovered"
 
 
 class Discovery:
-    """Takes in every object under our prefix that says whose it is; runs until it was done once for this index."""
+    """Takes in every object under our prefix that says whose it is; runs until it was done once for this index.
 
-    def __init__(self, catalog: Catalog, store: Store, *, pacer: Pacer, clock: Callable[[], float]) -> None:
+    Where the index is `doubted`, since it may not be the newest that there was, it is done once more.
+    """
+
+    def __init__(
+        self, catalog: Catalog, store: Store, *, doubted: bool, pacer: Pacer, clock: Callable[[], float]
+    ) -> None:
         self._catalog = catalog
         self._store = store
+        self._doubted = doubted
         self._pacer = pacer
         self._clock = clock
         self.done = asyncio.Event()
@@ -41,7 +48,7 @@ class Discovery:
 
     async def is_due(self) -> bool:
         """Whether this index has yet to learn what the store has."""
-        return await self._catalog.recall(DONE) != self._store.url
+        return self._doubted or not await self._was_done()
 
     async def run(self) -> None:
         """Discover, unless this index has known the store from its beginning; try again for ever."""
@@ -56,8 +63,13 @@ class Discovery:
                 log.warning("the store cannot be listed yet: %s", error.advice)
                 await self._pacer.wait_pause()
             else:
-                await self._catalog.remember(DONE, self._store.url)
+                # Written only where it is new: a start needs no room for the index.
+                if not await self._was_done():
+                    await self._catalog.remember(DONE, self._store.url)
                 self.done.set()
+
+    async def _was_done(self) -> bool:
+        return await self._catalog.recall(DONE) == self._store.url
 
     async def discover(self) -> int:
         """Take in what the store has and the index lacks; return how many assets that were."""
@@ -70,15 +82,17 @@ class Discovery:
         return taken
 
     async def _inspect(self, page: Sequence[ObjectInfo]) -> list[FoundObject]:
-        """Ask each object who it is, some at once."""
+        """Ask each object that is nobody's proof who it is, some at once."""
+        known = await self._catalog.known_objects([info.key for info in page])
+        unknown = [info for info in page if (info.key, info.etag) not in known]
         found: list[FoundObject] = []
 
         async def ask(info: ObjectInfo) -> None:
-            known = await self._identify(info)
-            if known is not None:
-                found.append(known)
+            whose = await self._identify(info)
+            if whose is not None:
+                found.append(whose)
 
-        await for_each(page, ask, at_once=AT_ONCE, name="discover")
+        await for_each(unknown, ask, at_once=AT_ONCE, name="discover")
         return found
 
     async def _identify(self, info: ObjectInfo) -> FoundObject | None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Unpack
 
 from index.changes import Change, Observations
-from index.lifecycle import IN_FLIGHT, Event
+from index.lifecycle import IN_FLIGHT, Event, State
 from tiering.file_lease import Quiet
 from tiering.glance import Kind, glance, is_gone
 from tiering.tree import FileError
@@ -55,6 +55,7 @@ class Intake:
         clock: Callable[[], float],
         revisits: Revisits,
         rehasher: Rehasher,
+        is_learnt: Callable[[], bool],
     ) -> None:
         self._catalog = catalog
         self._tree = tree
@@ -63,6 +64,7 @@ class Intake:
         self._clock = clock
         self._revisits = revisits
         self._rehasher = rehasher
+        self._is_learnt = is_learnt
 
     async def take(self, findings: Findings, *, patient: bool, renames: bool = True, waits: bool = True) -> Taken:
         """Bring in what is there. With `patient`, a new file whose writer is not done is left for a later look.
@@ -93,7 +95,12 @@ class Intake:
         return await asyncio.to_thread(lambda: [row for row in rows if is_gone(self._tree, row.path)]) if rows else []
 
     async def drop(self, rows: Sequence[Known]) -> int:
-        """Believe that the files are gone, if they still are and this is still our root; return how many."""
+        """Believe that the files are gone, if they still are and this is still our root; return how many.
+
+        While it is still being learnt what the store has, a file that was not replicated may be cold by now: it waits.
+        """
+        if not self._is_learnt():
+            rows = [row for row in rows if row.state is State.REPLICATED]
         dropped = 0
         for start in range(0, len(rows), _AT_ONCE):
             gone = await self.gone(rows[start : start + _AT_ONCE])

@@ -65,8 +65,10 @@ class Reconciler:
         observer: Observer,
         clock: Callable[[], float],
         settle: float,
+        is_learnt: Callable[[], bool],
         rhythm: Rhythm = Rhythm(),
     ) -> None:
+        """`is_learnt` says whether the index knows what the store has: until then it may not be the newest."""
         self.brake: Brake = RELEASED
         self.scanned = asyncio.Event()
         """Set once the whole tree was looked at."""
@@ -89,6 +91,7 @@ class Reconciler:
             clock=clock,
             revisits=self._revisits,
             rehasher=self._rehasher,
+            is_learnt=is_learnt,
         )
         self._wanted = asyncio.Event()
         self._begun = 0
@@ -116,6 +119,10 @@ class Reconciler:
         self._wanted.set()
         async with self._turn:
             await self._turn.wait_for(lambda: self._ended >= awaited)
+
+    def want_scan(self) -> None:
+        """Have the whole tree looked at soon."""
+        self._wanted.set()
 
     def release(self) -> None:
         """Take the word of a person that what is missing is meant to be: the next full scan believes it."""

@@ -31,6 +31,7 @@ TRASH: Final = f"{PRIVATE}/trash"
 UNFINISHED: Final = f"{PRIVATE}/unfinished"
 
 _MARKER: Final = f"{PRIVATE}/root-id"
+_SEAL: Final = f"{PRIVATE}/seal"
 _STEP: Final = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _READ: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _LEASE_PATIENCE_SECONDS: Final = 2.0
@@ -143,24 +144,24 @@ class Tree:
 
     def read_marker(self) -> str | None:
         """Return the id that marks this root as ours, None where there is none."""
-        try:
-            fd = self.open(_MARKER)
-        except MissingError:
-            return None
-        with os.fdopen(fd, encoding="ascii", errors="replace") as marker:
-            return marker.read().strip()
+        return self._read_line(_MARKER)
 
     def write_marker(self, root_id: str) -> None:
         """Mark this root, durably."""
-        with self.beneath(_MARKER) as (directory, name), translated(_MARKER):
-            fresh = name + b".new"
-            fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600, dir_fd=directory)
-            with os.fdopen(fd, "w", encoding="ascii") as marker:
-                marker.write(root_id + "\n")
-                marker.flush()
-                os.fsync(fd)
-            os.rename(fresh, name, src_dir_fd=directory, dst_dir_fd=directory)
-            sync_directory(directory)
+        self._write_line(_MARKER, root_id)
+
+    def write_seal(self, word: str) -> None:
+        """Leave a word for the next start, durably."""
+        self._write_line(_SEAL, word)
+
+    def take_seal(self) -> str | None:
+        """Return the word that the last stop left, None where there is none; durably, nobody gets it twice."""
+        word = self._read_line(_SEAL)
+        if word is not None:
+            with self.beneath(_SEAL) as (directory, name), translated(_SEAL):
+                os.unlink(name, dir_fd=directory)
+                sync_directory(directory)
+        return word
 
     def space(self) -> DiskSpace:
         """Return how full the root's file system is."""
@@ -243,6 +244,25 @@ class Tree:
         """Unlink a file of ours; one that is not there is no error."""
         with self.beneath(path) as (directory, name), translated(path), suppress(FileNotFoundError):
             os.unlink(name, dir_fd=directory)
+
+    def _read_line(self, place: str) -> str | None:
+        try:
+            fd = self.open(place)
+        except MissingError:
+            return None
+        with os.fdopen(fd, encoding="ascii", errors="replace") as file:
+            return file.read().strip()
+
+    def _write_line(self, place: str, line: str) -> None:
+        with self.beneath(place) as (directory, name), translated(place):
+            fresh = name + b".new"
+            fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600, dir_fd=directory)
+            with os.fdopen(fd, "w", encoding="ascii") as file:
+                file.write(line + "\n")
+                file.flush()
+                os.fsync(fd)
+            os.rename(fresh, name, src_dir_fd=directory, dst_dir_fd=directory)
+            sync_directory(directory)
 
     def _descend(self, path: str, names: Sequence[bytes], *, make: bool) -> int:
         with translated(path):
