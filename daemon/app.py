@@ -45,6 +45,7 @@ from tiering.scrubber import Scrubber
 from tiering.sender import Sender, Sizes
 from tiering.space import Space
 from tiering.stores.observed import ObservedStore
+from tiering.succession import Succession
 from tiering.sweeper import Sweeper
 from tiering.tiers import Tiers
 from tiering.uploader import Uploader
@@ -238,6 +239,11 @@ class Parts:
         )
 
     @cached_property
+    def succession(self) -> Succession:
+        """What takes in a later content that is found where another was proven."""
+        return Succession(self.catalog, self.store, clock=time.time)
+
+    @cached_property
     def promoter(self) -> Promoter:
         """What brings them back."""
         return Promoter(
@@ -247,6 +253,7 @@ class Parts:
             group=self.group,
             space=self.space,
             make_room=self.keeper.make_room,
+            succession=self.succession,
             observer=self.metrics,
             clock=time.time,
             concurrency=PROMOTIONS,
@@ -285,6 +292,7 @@ class Parts:
             self.tree,
             self.store,
             bandwidth=Bandwidth(SCRUB_BYTES, clock=time.monotonic),
+            succession=self.succession,
             observer=self.metrics,
             clock=time.time,
             settle=self.settings.upload.settle.total_seconds(),

@@ -131,7 +131,19 @@ def _is_superseded(known: Asset, found: FoundObject) -> bool:
     if known.state is State.NEW:
         is_older = known.proof is None or known.proof.generation < found.proof.generation
         return is_older and known.path == found.path
-    return known.state in {State.COLD, State.DAMAGED} and known.generation < found.proof.generation
+    is_newer = known.generation < found.proof.generation
+    return known.state in {State.COLD, State.DAMAGED} and (is_newer or _is_replaced(known, found))
+
+
+def _is_replaced(known: Asset, found: FoundObject) -> bool:
+    """Whether the object that was known is not there any more, but another one of the same generation.
+
+    An upload whose end nobody wrote down leaves it so, where the file went in the same loss of power.
+    """
+    proof = known.proof
+    if proof is None or known.generation != found.proof.generation:
+        return False
+    return proof.key == found.proof.key and proof.etag != found.proof.etag
 
 
 def _add_cold(connection: sqlite3.Connection, found: FoundObject, now: float) -> None:

@@ -45,6 +45,7 @@ from tiering.sender import Sender, Sizes
 from tiering.space import Space
 from tiering.stores.faulty import FaultyStore
 from tiering.stores.memory import MemoryStore
+from tiering.succession import Succession
 from tiering.tiers import Tiers
 from tiering.uploader import Uploader
 from tiering.watermarks import Watermarks
@@ -180,6 +181,7 @@ class Core:
             interval=60.0,
             clock=clock,
         )
+        succession = Succession(catalog, store, clock=clock)
         self.promoter = Promoter(
             catalog,
             tree,
@@ -187,6 +189,7 @@ class Core:
             group=group,
             space=self.space,
             make_room=self.keeper.make_room,
+            succession=succession,
             observer=observer,
             clock=clock,
             concurrency=rules.promotions,
@@ -213,7 +216,16 @@ class Core:
             clock=clock,
         )
         self.registry = Registry(catalog, tree, store, find=self.tiers.find, recall=self.demoter.recall)
-        self.scrubber = Scrubber(catalog, tree, store, bandwidth=bandwidth, observer=observer, clock=clock, settle=0.0)
+        self.scrubber = Scrubber(
+            catalog,
+            tree,
+            store,
+            bandwidth=bandwidth,
+            succession=succession,
+            observer=observer,
+            clock=clock,
+            settle=0.0,
+        )
         self.inspector = Inspector(
             catalog,
             find=self.tiers.find,

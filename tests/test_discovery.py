@@ -9,12 +9,12 @@ import pytest
 from core import a_place, until
 from trees import plant
 
-from index.asset import AssetId, ProofMethod, RelPath
-from index.lifecycle import State
+from index.asset import AssetId, Failure, ProofMethod, RelPath
+from index.changes import Change
+from index.lifecycle import Event, State
 from tiering import discovery as module
 from tiering.discovery import Discovery
 from tiering.metadata import Passport
-from tiering.outcome import DamagedError
 from tiering.store import Attributes, CredentialsError, NotFoundError, RefusedError, UnavailableError
 from tiering.stores import memory
 from tiering.stores.faulty import Fail
@@ -152,8 +152,8 @@ async def test_what_an_old_index_has_missed(place: Place) -> None:
         plant(core.tree, "hot", newer + b"est")
     (place.directory / "index.db").write_bytes(old)
     async with place.core() as core:
-        with pytest.raises(DamagedError):
-            await core.read("damaged")
+        failure = Failure("damaged", "it was missing", 1, None)
+        await core.catalog.apply(Change.about(await core.find("damaged"), Event.MISMATCHED, failure=failure))
         await core.scan()
         before = core.store.calls["head"]
         assert await discover(core) == 4

@@ -100,11 +100,12 @@ class Discovery:
             head = await self._store.head(info.key)
         except NotFoundError:
             return None
-        passport = Passport.from_metadata(head.metadata or {})
-        return _found(head, passport, self._clock())
+        return found_in(head, now=self._clock())
 
 
-def _found(head: ObjectInfo, passport: Passport | None, now: float) -> FoundObject | None:
+def found_in(head: ObjectInfo, *, now: float) -> FoundObject | None:
+    """Return the asset that an object says it holds; None where it says nothing of the kind."""
+    passport = Passport.from_metadata(head.metadata or {})
     if passport is None:
         return None
     proof = Proof(

@@ -15,7 +15,7 @@ from index.lifecycle import Event
 from tiering.arrival import Arrival, Stream
 from tiering.landing import ContentError, Landing
 from tiering.outcome import DamagedError, NoSpaceError
-from tiering.store import CorruptError, NotFoundError, PreconditionError, StoreError
+from tiering.store import CorruptError, NotFoundError, PreconditionError, StoreError, UnavailableError
 from tiering.tree import ChangedError, DiskFullError, ExistsError, FileError
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from tiering.observer import Observer
     from tiering.space import Space
     from tiering.store import Store
+    from tiering.succession import Succession
     from tiering.tree import Tree
 
 log = logging.getLogger(__name__)
@@ -46,6 +47,7 @@ class Promoter:
         group: asyncio.TaskGroup,
         space: Space,
         make_room: Callable[[int], Awaitable[None]],
+        succession: Succession,
         observer: Observer,
         clock: Callable[[], float],
         concurrency: int,
@@ -56,6 +58,7 @@ class Promoter:
         self._group = group
         self._space = space
         self._make_room = make_room
+        self._succession = succession
         self._observer = observer
         self._clock = clock
         self._slots = asyncio.Semaphore(concurrency)
@@ -126,13 +129,7 @@ class Promoter:
             arrival.break_off(ChangedError(asset.path, "was written anew while it was promoted"))
             return await self._give_way(asset), "overtaken"
         except (NotFoundError, PreconditionError, CorruptError, ContentError) as error:
-            failure = Failure("damaged", str(error), 1, None)
-            await self._catalog.apply(Change.about(asset, Event.MISMATCHED, failure=failure, reason=str(error)))
-            self._observer.mismatched(asset)
-            raise DamagedError(
-                f"{printable(asset.path)}: its remote copy {proof.key} is missing or wrong ({error})",
-                hint="restore the object in the store, then `tierd retry`; or write the file anew",
-            ) from error
+            raise await self._doubt(asset, proof, error) from error
         except DiskFullError as error:
             await self._catalog.apply(Change.about(asset, Event.DEFERRED, reason=str(error)))
             raise NoSpaceError(str(error), hint="free space on the cache root's file system") from error
@@ -144,6 +141,22 @@ class Promoter:
             proof = replace(proof, method=ProofMethod.READ_BACK, at=self._clock())
         change = Change.about(asset, Event.RESTORED, sighting=sighting, proof=proof)
         return await self._catalog.apply(change), "restored"
+
+    async def _doubt(self, asset: Asset, proof: Proof, error: Exception) -> StoreError | DamagedError:
+        """Commit what follows from a remote copy that is missing or wrong; return what whoever asked is told."""
+        asset = await self._catalog.apply(Change.about(asset, Event.DEFERRED, reason=str(error)))
+        try:
+            if await self._succession.settle(asset):
+                return UnavailableError(f"{proof.key} was replaced by a later content of it", hint="ask again")
+        except StoreError as weather:
+            return weather
+        failure = Failure("damaged", str(error), 1, None)
+        await self._catalog.apply(Change.about(asset, Event.MISMATCHED, failure=failure, reason=str(error)))
+        self._observer.mismatched(asset)
+        return DamagedError(
+            f"{printable(asset.path)}: its remote copy {proof.key} is missing or wrong ({error})",
+            hint="restore the object in the store, then `tierd retry`; or write the file anew",
+        )
 
     async def _give_way(self, asset: Asset) -> Asset:
         """Take in what its owner put at the name meanwhile. Raise FileError where that is no file, or gone again."""

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from tiering.observer import Observer
     from tiering.pacing import Bandwidth
     from tiering.store import Store
+    from tiering.succession import Succession
     from tiering.tree import Tree
 
 log = logging.getLogger(__name__)
@@ -66,6 +67,7 @@ class Scrubber:
         store: Store,
         *,
         bandwidth: Bandwidth,
+        succession: Succession,
         observer: Observer,
         clock: Callable[[], float],
         settle: float,
@@ -74,6 +76,7 @@ class Scrubber:
         self._catalog = catalog
         self._store = store
         self._bandwidth = bandwidth
+        self._succession = succession
         self._hasher = Hasher(tree, bandwidth=bandwidth, settle=settle)
         self._observer = observer
         self._clock = clock
@@ -199,7 +202,9 @@ class Scrubber:
 
     async def _condemn(self, suspect: Suspect) -> None:
         asset = suspect.asset
-        del self._suspects[asset.id]
+        if await self._is_succeeded(asset):
+            log.warning("a later content of it was in the store, and was taken in: %s", printable(asset.path))
+            return
         why = f"its remote copy was found {suspect.result}, twice"
         try:
             await self._catalog.apply(
@@ -210,6 +215,17 @@ class Scrubber:
             return
         self._observer.mismatched(asset)
         log.error("damaged: %s: %s", printable(asset.path), why)
+
+    async def _is_succeeded(self, asset: Asset) -> bool:
+        """Whether its object was replaced by a later content of it. Where that is not known, it is looked at anew."""
+        del self._suspects[asset.id]
+        try:
+            return await self._succession.settle(asset)
+        except UnavailableError:
+            raise
+        except StoreError as error:
+            log.warning("cannot look at the remote copy of %s: %s", printable(asset.path), error.advice)
+            return False
 
     # Bodies
 

@@ -1,0 +1,42 @@
+"""A cold asset whose object is another one than was proven, because it holds a later content of that very asset.
+
+An upload that ended in the store and nowhere else leaves this behind, where the file was lost before it was uploaded
+again: the object that the index knows was replaced, and what replaced it is the only content that exists.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tiering.discovery import found_in
+from tiering.store import NotFoundError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from index.asset import Asset
+    from index.catalog import Catalog
+    from tiering.store import Store
+
+
+class Succession:
+    """Takes later contents in."""
+
+    def __init__(self, catalog: Catalog, store: Store, *, clock: Callable[[], float]) -> None:
+        self._catalog = catalog
+        self._store = store
+        self._clock = clock
+
+    async def settle(self, asset: Asset) -> bool:
+        """Look at what is at the key of a cold asset; return whether it was taken in as its content.
+
+        It counts as claimed only, until it has been read. Raise what the store raises.
+        """
+        if asset.proof is None:
+            return False
+        try:
+            head = await self._store.head(asset.proof.key)
+        except NotFoundError:
+            return False
+        found = found_in(head, now=self._clock())
+        return found is not None and found.id == asset.id and bool(await self._catalog.adopt_cold([found]))
