@@ -55,15 +55,15 @@ class Bucket:
 
     def keys(self) -> set[str]:
         """Return the keys of all objects but tierd's own: a kill in a probe leaves those, to be swept in a day."""
-        return {key.removeprefix(f"{self.prefix}/") for key in self._listed() if RESERVED not in key}
+        return {key.removeprefix(f"{self.prefix}/") for key in self.listed() if RESERVED not in key}
 
     def etags(self) -> set[str]:
         """Return the ETags of all objects."""
-        return set(self._listed().values())
+        return set(self.listed().values())
 
     def probes(self) -> set[str]:
         """Return the keys of what probes have left."""
-        return {key for key in self._listed() if RESERVED in key}
+        return {key for key in self.listed() if RESERVED in key}
 
     def head(self, key: str) -> dict[str, Any]:
         """Return what the server says about an object."""
@@ -108,7 +108,7 @@ class Bucket:
             client.download(self.url, into)
             return {str(path.relative_to(into)): sha256_of(path) for path in into.rglob("*") if path.is_file()}
 
-    def _listed(self) -> dict[str, str]:
+    def listed(self) -> dict[str, str]:
         """Return the ETag of every object, by its whole key."""
         pages = self._s3.get_paginator("list_objects_v2").paginate(Bucket=NAME, Prefix=f"{self.prefix}/")
         return {found["Key"]: found["ETag"].strip('"') for page in pages for found in page.get("Contents", ())}
