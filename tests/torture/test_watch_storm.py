@@ -89,7 +89,7 @@ class Storm:
             for _ in range(QUEUE // 2 + 100):
                 os.utime(first)
                 os.utime(second)
-            for number in range(count):
+            for number in range(len(self.files), len(self.files) + count):
                 self.write(f"known/{number}.bin")
         finally:
             self.daemon.signal(SIGCONT)
@@ -178,6 +178,10 @@ def test_a_storm(bucket: Bucket, launch: Launch, seed: int, record_property: Cal
     verified = [change["path"] for change in daemon.client.events(follow=False) if change["event"] == "verified"]
     assert [verified.count(path) for path in storm.grown] == [1] * GROWING, "stored before it was whole"
     assert daemon.status()["assets"]["damaged"] == daemon.status()["assets"]["stuck"] == 0
+    # Once more, when nothing else gives a reason to look.
+    storm.overflow(SAMPLE)
+    daemon.wait("what nobody was told of", lambda: daemon.status()["assets"]["replicated"] == len(storm.files))
+    audit(daemon, storm.files)
 
 
 def write_on(directory: Path, over: threading.Event) -> None:
@@ -206,10 +210,12 @@ def test_the_mount_vanishes(bucket: Bucket, launch: Launch, seed: int) -> None:
             writing = threading.Thread(target=write_on, args=(disk / "late", over))
             writing.start()
             threading.Event().wait(chance.random() / 2)
-        list(daemon.client.drain(wait=False))  # looks at the whole tree
-        daemon.wait("the brake", lambda: daemon.status()["brake"]["engaged"])
-        over.set()
-        writing.join()
+        try:
+            list(daemon.client.drain(wait=False))  # looks at the whole tree
+            daemon.wait("the brake", lambda: daemon.status()["brake"]["engaged"])
+        finally:
+            over.set()
+            writing.join()
         assets = {path: asset["state"] for path, asset in daemon.assets().items()}
         assert {assets[path] for path in files} == {"replicated"}
         assert not {"cold", "gone", "damaged"} & set(assets.values())
