@@ -119,7 +119,7 @@ async def read_everything(path: Path) -> list[Asset]:
 
 async def threads_left() -> list[threading.Thread]:
     """Return the threads of connections that do not end."""
-    threads = [thread for thread in threading.enumerate() if "_connection_worker_thread" in thread.name]
+    threads = [thread for thread in threading.enumerate() if thread.name == "index"]
     for thread in threads:
         await asyncio.to_thread(thread.join, 5)
     return [thread for thread in threads if thread.is_alive()]

@@ -294,7 +294,7 @@ CHAINS: dict[str, Chain] = {
     ],
 }
 FIRST_START: Chain = [
-    after(Step("before migrate"), "after migrate", "before tree mkdir", "after tree mkdir"),
+    after(Step("before tree mkdir"), "after tree mkdir", "before migrate", "after migrate"),
     after(Step("before commit remember"), "after commit remember", "before tree mark", "after tree mark"),
 ]
 
