@@ -35,6 +35,9 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from pathlib import Path
 
+    from buckets import Bucket
+    from daemon_process import Launch
+
     from index.asset import Asset
 
 PART = "R7 a broken index"
@@ -381,3 +384,30 @@ async def test_a_broken_index(
         path: sha256(content) for path, content in world.files.items()
     }
     assert name in ROT or back == world.truth
+
+
+@pytest.mark.parametrize("seed", seeds(PART, scaled(test=1, quick=2, long=20)))
+def test_a_backup_is_put_back(bucket: Bucket, launch: Launch, seed: int) -> None:
+    """The installed daemon on a real store: an old index hides nothing, and one that was sealed is not doubted."""
+    daemon = launch(bucket)
+    chance = random.Random(seed)
+    files = {f"{number}.bin": chance.randbytes(500) for number in range(6)}
+    daemon.drop({path: files[path] for path in ("0.bin", "1.bin")})
+    daemon.wait_replicated(2)
+    daemon.client.demote("0.bin")
+    daemon.stop()
+    backup = daemon.directory / "backup.db"
+    shutil.copy2(daemon.directory / "index.db", backup)
+    daemon.start()
+    assert daemon.figure("store_requests_total", operation="list", result="ok") == 0
+    daemon.drop(files)
+    daemon.wait("all", lambda: daemon.wait_rest()["replicated"] == len(files))
+    daemon.crash()  # Whoever kept a lease before that start would be waited for: the files go by hand.
+    for path in ("0.bin", "2.bin", "3.bin"):
+        (daemon.root / path).unlink()
+    shutil.copy2(backup, daemon.directory / "index.db")
+    (daemon.directory / "index.db-wal").unlink()
+    daemon.start()
+    daemon.wait("all to be learnt", lambda: daemon.assets().keys() == files.keys())
+    daemon.wait_rest()
+    assert all(daemon.read(path) == content for path, content in files.items())
