@@ -69,6 +69,12 @@ def test_a_request_overrides_times(why: str) -> None:
     assert planner().reason_to_stay(an_asset(**MAY_GO_BY_HAND[why]), now=NOW, by_hand=True) is None
 
 
+@pytest.mark.parametrize("when", [{"proof": a_proof(at=NOW + DAY)}, {"promoted_at": NOW + DAY}])
+def test_a_clock_that_was_set_back_keeps_nothing_here(when: dict[str, object]) -> None:
+    """What was uploaded or promoted at a time that is yet to come need not wait for it."""
+    assert planner().reason_to_stay(an_asset(**when), now=NOW) is None
+
+
 @pytest.mark.parametrize("state", sorted(set(State) - {State.REPLICATED}))
 def test_only_a_replicated_asset_may_leave(state: State) -> None:
     """As the lifecycle says."""

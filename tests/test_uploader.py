@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 from samples import NOW, an_asset
-from trees import open_descriptors
+from trees import open_descriptors, plant
 from uploads import ABLE, OPAQUE, a_bench
 
 from index.asset import Failure, Fingerprint, RelPath, Sighting
-from index.changes import Change
+from index.changes import Change, Observations
 from index.lifecycle import Event, State, advance
 from tiering.file_lease import ignore_sigio
 from tiering.observer import SilentObserver
@@ -313,6 +313,15 @@ async def test_a_clock_that_is_set_back_does_not_prolong_a_pause(work: Work) -> 
     work.pacer._clock = lambda: ahead
     work.pacer.resume_at = ahead
     await work.bench.found("a.txt", SMALL)
+    work.start()
+    await work.becomes("a.txt", State.REPLICATED)
+
+
+async def test_a_clock_that_was_set_back_puts_nothing_off(work: Work) -> None:
+    """What is due in a year was due in a moment when that was written."""
+    plant(work.bench.tree, "a.txt", SMALL)
+    sighting = work.bench.tree.sight("a.txt")
+    await work.bench.catalog.observe(Observations(discovered=[(sighting, time.time() + 365 * 86400)]))
     work.start()
     await work.becomes("a.txt", State.REPLICATED)
 

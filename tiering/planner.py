@@ -54,10 +54,11 @@ class Planner:
         return None if by_hand else self._too_young(asset, now)
 
     def _too_young(self, asset: Asset, now: float) -> str | None:
-        proven_for = now - (asset.proof.at if asset.proof else now)
+        # A time that is yet to come was written before the clock was set back: it keeps nothing here for longer.
+        proven_for = abs(now - (asset.proof.at if asset.proof else now))
         if proven_for < self.residence.cool_down:
             return f"it was uploaded {proven_for:.0f} s ago, and stays for {self.residence.cool_down:.0f} s"
-        back_for = now - asset.promoted_at
+        back_for = abs(now - asset.promoted_at)
         if back_for < self.residence.min_residence:
             return f"it was promoted {back_for:.0f} s ago, and stays for {self.residence.min_residence:.0f} s"
         return None

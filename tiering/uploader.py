@@ -11,7 +11,7 @@ from index.asset import Failure, printable
 from index.changes import Change
 from index.errors import IndexFaultError, StaleTransitionError
 from index.lifecycle import Event, State
-from tiering.pacing import backoff
+from tiering.pacing import RETRY_MOST, backoff
 from tiering.source import AlteredError, NotYetError, Source
 from tiering.store import CredentialsError, RefusedError, StoreError, ThrottledError, UnavailableError
 from tiering.tree import FileError, MissingError, NotRegularError
@@ -99,8 +99,12 @@ class Uploader:
         return []
 
     async def _wait_work(self, now: float) -> None:
-        waits = (self._pacer.pause_left, (await self._catalog.next_due() or 0.0) - now)
-        delay = min((wait for wait in waits if wait > 0), default=IDLE_SECONDS)
+        ahead = (await self._catalog.next_due() or 0.0) - now
+        if ahead > max(RETRY_MOST, self._settle):
+            # Nothing is put off for so long: the clock was set back since.
+            await self._catalog.make_due(now=now)
+            return
+        delay = min((wait for wait in (self._pacer.pause_left, ahead) if wait > 0), default=IDLE_SECONDS)
         with suppress(TimeoutError):
             async with asyncio.timeout(max(delay, 0.001)):
                 await self._catalog.work.wait()
