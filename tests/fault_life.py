@@ -82,8 +82,10 @@ class Report:
         task = asyncio.ensure_future(work)
         while not (await asyncio.wait({task}, timeout=PATIENCE_SECONDS))[0]:
             if core.catalog.is_full:
-                task.cancel()
-                await asyncio.wait({task})
+                # What it does to end well may wait for room, too: a stop waits for that no longer than for this.
+                while not task.done():
+                    task.cancel()
+                    await asyncio.wait({task}, timeout=PATIENCE_SECONDS)
                 raise DegradedError(f"{what} waits for room for the index")
         try:
             return await task
@@ -141,7 +143,7 @@ class Life:
             if await catalog.recall("store") is None:
                 (self._place / "cold").mkdir(exist_ok=True)
                 await store.prepare()
-                await catalog.remember("store", "file:cold")
+                await _begun(catalog.remember("store", "file:cold"))
             tree = Tree(self._place / "media", ignored=IGNORED)
             tree.prepare()
             if tree.read_marker() is None:
@@ -168,6 +170,15 @@ class Life:
             self._report.states[asset.path] = asset.state
             if asset.failure is not None and asset.failure.code == "bug":
                 self._report.unforeseen.append(f"{asset.path}: {asset.failure}")
+
+
+async def _begun(work: Coroutine[Any, Any, None]) -> None:
+    """Do what a start does. Raise DegradedError where it waits for room."""
+    try:
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            await work
+    except TimeoutError:
+        raise DegradedError("the start waits for room for the index") from None
 
 
 async def _landed(core: Core) -> None:
