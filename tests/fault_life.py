@@ -175,7 +175,7 @@ class Life:
 async def _begun(work: Coroutine[Any, Any, None]) -> None:
     """Do what a start does. Raise DegradedError where it waits for room."""
     try:
-        async with asyncio.timeout(PATIENCE_SECONDS):
+        async with asyncio.timeout(LIFE_SECONDS / 4):
             await work
     except TimeoutError:
         raise DegradedError("the start waits for room for the index") from None
