@@ -13,6 +13,7 @@ from core import Clock, Core, Rules, until
 from fault_proxy import Fault, FaultProxy, Kind
 from trees import make_tree
 
+from demo.seaweed import START_SECONDS
 from index.asset import RelPath
 from index.catalog import Catalog
 from index.changes import Change
@@ -21,7 +22,7 @@ from tiering.discovery import Discovery
 from tiering.file_lease import ignore_sigio
 from tiering.outcome import DamagedError
 from tiering.sender import Sizes
-from tiering.store import NotFoundError, StoreError
+from tiering.store import NotFoundError, StoreError, UnavailableError
 from tiering.stores.s3 import S3Store
 from tiering.stores.s3_connection import S3Settings
 from tiering.sweeper import Sweeper
@@ -233,12 +234,18 @@ class World:
         return path
 
     async def object(self, key: str) -> bytes | None:
-        """Return what the server truly has."""
-        try:
-            async with self.truth.get(key) as download:
-                return b"".join([chunk async for chunk in download.chunks()])
-        except NotFoundError:
-            return None
+        """Return what the server truly has. One that was begun anew tells of objects before it can give them."""
+        deadline = asyncio.get_running_loop().time() + START_SECONDS
+        while True:
+            try:
+                async with self.truth.get(key) as download:
+                    return b"".join([chunk async for chunk in download.chunks()])
+            except NotFoundError:
+                return None
+            except UnavailableError:
+                if asyncio.get_running_loop().time() > deadline:
+                    raise
+                await asyncio.sleep(0.1)
 
     async def settle(self) -> set[State]:
         """Let everything be tried again until it is at rest; return the states in which only a person could help."""
