@@ -286,7 +286,7 @@ CHAINS: dict[str, Chain] = {
         [Step("before commit remember", before=World.break_index), Step("after commit remember")],
     ],
     "probes": [
-        *both("probe put", most=3),
+        *both("probe put"),
         *both("probe create_upload"),
         *both("probe put_part"),
         *both("probe abort"),
