@@ -685,7 +685,7 @@ def _only(path: str) -> Selection:
 
 STEPS = 60
 LIVES = 40
-CASES = scaled(test=52, quick=100, long=1667)
+CASES = scaled(test=52, quick=52, long=1667)
 
 
 @pytest.fixture(autouse=True)
