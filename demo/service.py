@@ -123,7 +123,10 @@ class Service:
     def resident(self, line: str = "VmRSS:") -> int:
         """Return the process's resident memory in bytes; 0 where it has ended."""
         assert self._process is not None
-        lines = Path(f"/proc/{self._process.pid}/status").read_text(encoding="ascii").splitlines()
+        try:
+            lines = Path(f"/proc/{self._process.pid}/status").read_text(encoding="ascii").splitlines()
+        except (FileNotFoundError, ProcessLookupError):
+            return 0
         return 1024 * next((int(each.split()[1]) for each in lines if each.startswith(line)), 0)
 
     def processor_seconds(self) -> float:

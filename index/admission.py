@@ -143,7 +143,8 @@ def _is_replaced(known: Asset, found: FoundObject) -> bool:
     proof = known.proof
     if proof is None or known.generation != found.proof.generation:
         return False
-    return proof.key == found.proof.key and proof.etag != found.proof.etag
+    # One that says that it is the same content, and has another ETag, is not a later one but a wrong one.
+    return proof.key == found.proof.key and proof.sha256 != found.proof.sha256
 
 
 def _add_cold(connection: sqlite3.Connection, found: FoundObject, now: float) -> None:

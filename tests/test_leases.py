@@ -143,5 +143,7 @@ def test_an_asset_is_held_while_one_of_its_leases_lasts(steps: list[tuple[str, i
 def test_the_daemon_counts_leases_by_a_clock_that_nobody_sets() -> None:
     """A clock set back by a year must not keep everything on the disk for a year, nor one set forward end a lease."""
     nothing = cast("Any", None)
-    parts = Parts(nothing, nothing, nothing, nothing, nothing, root_id="", brand_new=False, notifier=nothing)
+    parts = Parts(
+        nothing, nothing, nothing, nothing, nothing, root_id="", brand_new=False, sealed=True, notifier=nothing
+    )
     assert parts.leases.settled_at == pytest.approx(time.monotonic() + LEASE_SECONDS, abs=30)

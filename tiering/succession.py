@@ -6,6 +6,7 @@ again: the object that the index knows was replaced, and what replaced it is the
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tiering.discovery import found_in
@@ -39,4 +40,7 @@ class Succession:
         except NotFoundError:
             return False
         found = found_in(head, now=self._clock())
-        return found is not None and found.id == asset.id and bool(await self._catalog.adopt_cold([found]))
+        if found is None or found.id != asset.id:
+            return False
+        # Where it was renamed since, the object has the old path: the asset is what it is, wherever its file was.
+        return bool(await self._catalog.adopt_cold([replace(found, path=asset.path)]))
