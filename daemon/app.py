@@ -48,6 +48,7 @@ from tiering.stores.observed import ObservedStore
 from tiering.succession import Succession
 from tiering.sweeper import Sweeper
 from tiering.tiers import Tiers
+from tiering.turns import Turns
 from tiering.uploader import Uploader
 from tiering.verifier import Verifier
 
@@ -134,6 +135,11 @@ class Parts:
     def leases(self) -> Leases:
         """The leases that applications hold."""
         return Leases(clock=time.monotonic, quiet=0.0 if self._brand_new else LEASE_SECONDS)
+
+    @cached_property
+    def turns(self) -> Turns:
+        """Who of us has which file."""
+        return Turns()
 
     @cached_property
     def policy(self) -> TierPolicy:
@@ -233,6 +239,7 @@ class Parts:
             self.catalog,
             self.tree,
             self.store,
+            turns=self.turns,
             is_leased=self.leases.is_held,
             observer=self.metrics,
             grace=GRACE_SECONDS,
@@ -271,6 +278,7 @@ class Parts:
             observer=self.metrics,
             clock=time.time,
             settle=self.settings.upload.settle.total_seconds(),
+            turns=self.turns,
             is_learnt=self.discovery.done.is_set,
         )
 
@@ -291,6 +299,7 @@ class Parts:
             self.catalog,
             self.tree,
             self.store,
+            turns=self.turns,
             bandwidth=Bandwidth(SCRUB_BYTES, clock=time.monotonic),
             succession=self.succession,
             observer=self.metrics,
@@ -366,7 +375,9 @@ class Parts:
     @cached_property
     def registry(self) -> Registry:
         """What changes and ends assets on the word of people."""
-        return Registry(self.catalog, self.tree, self.store, find=self.tiers.find, recall=self.demoter.recall)
+        return Registry(
+            self.catalog, self.tree, self.store, turns=self.turns, find=self.tiers.find, recall=self.demoter.recall
+        )
 
     @cached_property
     def inspector(self) -> Inspector:

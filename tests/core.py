@@ -47,6 +47,7 @@ from tiering.stores.faulty import FaultyStore
 from tiering.stores.memory import MemoryStore
 from tiering.succession import Succession
 from tiering.tiers import Tiers
+from tiering.turns import Turns
 from tiering.uploader import Uploader
 from tiering.watermarks import Watermarks
 
@@ -133,6 +134,7 @@ class Core:
         self.tree, self.catalog, self.store, self.group, self.clock = tree, catalog, store, group, clock
         self.witness = observer = Witness()
         self.pacer = Pacer(4, clock=clock)
+        self.turns = Turns()
         self.leases = Leases(clock=clock, quiet=rules.quiet)
         self.accesses = Accesses(catalog, clock=clock)
         self.prober = Prober(store, name="core", pacer=self.pacer, ready=lambda: None)
@@ -146,6 +148,7 @@ class Core:
             observer=observer,
             clock=clock,
             settle=0.0,
+            turns=self.turns,
             is_learnt=self.discovery.done.is_set,
             rhythm=Rhythm(first=0.0),
         )
@@ -164,7 +167,13 @@ class Core:
             catalog, tree, sender, prober=self.prober, pacer=self.pacer, observer=observer, clock=clock, settle=0.0
         )
         self.demoter = Demoter(
-            catalog, tree, store, is_leased=self.leases.is_held, observer=observer, grace=rules.grace
+            catalog,
+            tree,
+            store,
+            turns=self.turns,
+            is_leased=self.leases.is_held,
+            observer=observer,
+            grace=rules.grace,
         )
         policy = LruPolicy()
         residence = Residence(cold_after=MONTH, cool_down=rules.cool_down, min_residence=rules.min_residence)
@@ -215,11 +224,14 @@ class Core:
             group=group,
             clock=clock,
         )
-        self.registry = Registry(catalog, tree, store, find=self.tiers.find, recall=self.demoter.recall)
+        self.registry = Registry(
+            catalog, tree, store, turns=self.turns, find=self.tiers.find, recall=self.demoter.recall
+        )
         self.scrubber = Scrubber(
             catalog,
             tree,
             store,
+            turns=self.turns,
             bandwidth=bandwidth,
             succession=succession,
             observer=observer,

@@ -33,6 +33,7 @@ from tiering.observer import SilentObserver
 from tiering.reconcile import Findings
 from tiering.reconciler import Reconciler, Rhythm
 from tiering.tree import MissingError, NotRegularError
+from tiering.turns import Turns
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -79,6 +80,7 @@ class World:
             observer=self.observer,
             clock=self.catalog._clock,
             settle=settle,
+            turns=Turns(),
             is_learnt=lambda: self.is_learnt,
             rhythm=rhythm,
         )
@@ -681,6 +683,7 @@ from tiering.reconcile import Findings
 from tiering.observer import SilentObserver
 from tiering.reconciler import Reconciler, Rhythm
 from tiering.tree import Tree
+from tiering.turns import Turns
 
 async def follow(root, index, pause):
     catalog = await Catalog.open(index)
@@ -688,7 +691,7 @@ async def follow(root, index, pause):
     tree = Tree(root, ignored=[".*"])
     reconciler = Reconciler(
         catalog, tree, root_id="ours", observer=SilentObserver(), clock=time.time, settle=0.0,
-        is_learnt=lambda: True, rhythm=rhythm
+        turns=Turns(), is_learnt=lambda: True, rhythm=rhythm
     )
     async with asyncio.TaskGroup() as group:
         group.create_task(reconciler.run())

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from tiering.observer import Observer
     from tiering.store import Store
     from tiering.tree import Tree
+    from tiering.turns import Turns
 
 log = logging.getLogger(__name__)
 
@@ -68,6 +69,7 @@ class Demoter:
         tree: Tree,
         store: Store,
         *,
+        turns: Turns,
         is_leased: Callable[[AssetId], bool],
         observer: Observer,
         grace: float,
@@ -76,6 +78,7 @@ class Demoter:
         self._catalog = catalog
         self._tree = tree
         self._store = store
+        self._turns = turns
         self._is_leased = is_leased
         self._observer = observer
         self._grace = grace
@@ -108,19 +111,24 @@ class Demoter:
         """
         if asset.id in self._departures:
             return Outcome(asset, "refused", "it is being demoted already")
-        departure = self._departures[asset.id] = Departure(asyncio.Event(), asyncio.Event(), waits or asyncio.Event())
         try:
-            outcome = await self._demote(asset, departure, reason)
+            async with self._turns.take(asset.id):
+                outcome = await self._depart(asset, reason, waits or asyncio.Event())
         except UnavailableError as error:
             return Outcome(asset, "failed", str(error))
         except (StoreError, FileError, CatalogError) as error:
             return Outcome(asset, "refused", str(error))
-        finally:
-            del self._departures[asset.id]
-            departure.over.set()
         if outcome.done:
             self._observer.demoted(outcome.asset, reason)
         return outcome
+
+    async def _depart(self, asset: Asset, reason: str, waits: asyncio.Event) -> Outcome:
+        departure = self._departures[asset.id] = Departure(asyncio.Event(), asyncio.Event(), waits)
+        try:
+            return await self._demote(asset, departure, reason)
+        finally:
+            del self._departures[asset.id]
+            departure.over.set()
 
     async def _demote(self, asset: Asset, departure: Departure, reason: str) -> Outcome:
         seen = await asyncio.to_thread(self._tree.sight, asset.path)

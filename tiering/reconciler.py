@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from tiering.census import Census
     from tiering.observer import Observer
     from tiering.tree import Tree
+    from tiering.turns import Turns
 
 log = logging.getLogger(__name__)
 
@@ -65,6 +66,7 @@ class Reconciler:
         observer: Observer,
         clock: Callable[[], float],
         settle: float,
+        turns: Turns,
         is_learnt: Callable[[], bool],
         rhythm: Rhythm = Rhythm(),
     ) -> None:
@@ -82,7 +84,7 @@ class Reconciler:
         self._clock = clock
         self._rhythm = rhythm
         self._revisits = Revisits()
-        self._rehasher = Rehasher(catalog, tree, settle=settle)
+        self._rehasher = Rehasher(catalog, tree, turns=turns, settle=settle)
         self._intake = Intake(
             catalog,
             tree,

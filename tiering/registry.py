@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from index.catalog import Catalog
     from tiering.store import Store
     from tiering.tree import Tree
+    from tiering.turns import Turns
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +43,7 @@ class Registry:
         tree: Tree,
         store: Store,
         *,
+        turns: Turns,
         find: Callable[[RelPath], Awaitable[Asset]],
         recall: Callable[[AssetId], Awaitable[None]],
     ) -> None:
@@ -49,6 +51,7 @@ class Registry:
         self._catalog = catalog
         self._tree = tree
         self._store = store
+        self._turns = turns
         self._find = find
         self._recall = recall
         self._to_purge = asyncio.Event()
@@ -82,7 +85,8 @@ class Registry:
         """
         asset = await self._find(path)
         await self._recall(asset.id)
-        asset = await unbroken(self._remove(await self._catalog.get(asset.id)))
+        async with self._turns.take(asset.id):
+            asset = await unbroken(self._remove(await self._catalog.get(asset.id)))
         self._to_purge.set()
         return asset
 

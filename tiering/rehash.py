@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from index.catalog import Catalog
     from index.rows import Known
     from tiering.tree import Tree
+    from tiering.turns import Turns
 
 HASH_STEP: Final = 16 << 20
 MOST_WAITING: Final = 1_000
@@ -54,9 +55,10 @@ async def rehash(catalog: Catalog, tree: Tree, asset: Asset, *, settle: float) -
 class Rehasher:
     """Reads touched files again, one at a time and once each, so that no scan waits for their content."""
 
-    def __init__(self, catalog: Catalog, tree: Tree, *, settle: float) -> None:
+    def __init__(self, catalog: Catalog, tree: Tree, *, turns: Turns, settle: float) -> None:
         self._catalog = catalog
         self._tree = tree
+        self._turns = turns
         self._settle = settle
         self._waiting: dict[AssetId, None] = {}
         self._wanted = asyncio.Event()
@@ -78,7 +80,8 @@ class Rehasher:
         while True:
             await self._wanted.wait()
             asset_id = next(iter(self._waiting))
-            await self._read(asset_id)
+            async with self._turns.take(asset_id):
+                await self._read(asset_id)
             del self._waiting[asset_id]
             if not self._waiting:
                 self._wanted.clear()

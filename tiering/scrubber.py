@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from tiering.store import Store
     from tiering.succession import Succession
     from tiering.tree import Tree
+    from tiering.turns import Turns
 
 log = logging.getLogger(__name__)
 
@@ -66,6 +67,7 @@ class Scrubber:
         tree: Tree,
         store: Store,
         *,
+        turns: Turns,
         bandwidth: Bandwidth,
         succession: Succession,
         observer: Observer,
@@ -77,7 +79,7 @@ class Scrubber:
         self._store = store
         self._bandwidth = bandwidth
         self._succession = succession
-        self._hasher = Hasher(tree, bandwidth=bandwidth, settle=settle)
+        self._hasher = Hasher(tree, turns=turns, bandwidth=bandwidth, settle=settle)
         self._observer = observer
         self._clock = clock
         self._suspects: dict[AssetId, Suspect] = {}
