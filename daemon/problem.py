@@ -9,6 +9,7 @@ from tiering import tree
 from tiering.leases import TooManyLeasesError
 from tiering.outcome import DamagedError, NoSpaceError, TierError
 from tiering.store import PreconditionError, StoreError, UnavailableError
+from tiering.vocabulary import MeaningError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -54,6 +55,7 @@ _ROWS: Final = (
     _Row(TooManyLeasesError, 503, "too-many-leases", "release leases that are not needed", RETRY_SECONDS),
     _Row(NoSpaceError, 507, "no-space"),
     _Row(DamagedError, 503, "damaged"),
+    _Row(MeaningError, 400, "bad-metadata"),
     _Row(TierError, 409, "conflict"),
     _Row(UnavailableError, 503, "unavailable", "", RETRY_SECONDS),
     _Row(PreconditionError, 409, "conflict"),

@@ -20,6 +20,7 @@ from tiering.leases import TooManyLeasesError
 from tiering.outcome import ConflictError, DamagedError, IgnoredError, NoSpaceError
 from tiering.store import RefusedError, ThrottledError, UnavailableError
 from tiering.tree import BusyError, DiskFullError, MissingError, NotRegularError, UnreadableError
+from tiering.vocabulary import MeaningError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -251,6 +252,7 @@ async def test_a_wrong_body_is_named(served: Served, body: bytes, said: str) -> 
         (UnknownAssetError("no asset 'a'"), 404, "unknown-asset"),
         (ConflictError("busy", hint="wait"), 409, "conflict"),
         (IgnoredError("ignored"), 409, "ignored"),
+        (MeaningError("season"), 400, "bad-metadata"),
         (StaleTransitionError("moved"), 409, "conflict"),
         (NotRegularError("a", "a FIFO"), 409, "not-regular"),
         (MissingError("a", "gone"), 404, "unknown-asset"),

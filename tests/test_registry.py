@@ -18,6 +18,7 @@ from tiering.outcome import ConflictError, IgnoredError
 from tiering.store import Attributes, NotFoundError, UnavailableError
 from tiering.stores.faulty import Fail, Hold
 from tiering.tree import DiskFullError
+from tiering.vocabulary import MeaningError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -78,6 +79,19 @@ async def test_a_file_is_registered_before_anybody_saw_it(place: Place) -> None:
         assert (asset.type, asset.fields, asset.tags) == ("plate", {"shot": "7"}, {"show": "x"})
         asset = await core.registry.describe(A, type=None, fields={}, tags={})
         assert (asset.type, asset.fields, asset.tags) == (None, {}, {})
+
+
+async def test_what_a_type_does_not_allow_is_not_taken(place: Place) -> None:
+    """Neither when a file is registered nor when it is described; what was known before stays."""
+    async with place.core() as core:
+        plant(core.tree, A)
+        asset = await core.registry.register(A, type="artifact", fields={"season": "05"}, tags=None)
+        assert asset.fields == {"season": "5"}
+        with pytest.raises(MeaningError, match="season"):
+            await core.registry.register(A, type=None, fields={"season": "first"}, tags=None)
+        with pytest.raises(MeaningError, match="md5"):
+            await core.registry.describe(A, type="media", fields={"md5": "?"}, tags={})
+        assert (await core.find(A)).fields == {"season": "5"}
 
 
 async def test_what_is_no_asset_cannot_be_registered(place: Place) -> None:

@@ -18,6 +18,7 @@ from tiering.store import NotFoundError, PreconditionError, StoreError
 from tiering.trash import discard, move_to_trash
 from tiering.tree import FileError, MissingError
 from tiering.unbroken import unbroken
+from tiering.vocabulary import checked
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -59,7 +60,10 @@ class Registry:
     async def register(
         self, path: RelPath, *, type: str | None, fields: Mapping[str, str] | None, tags: Mapping[str, str] | None
     ) -> Asset:
-        """Take a file in at once, and set what is given. Raise IgnoredError for a name that is no asset's."""
+        """Take a file in at once, and set what is given.
+
+        Raise IgnoredError for a name that is no asset's, MeaningError where the type says otherwise.
+        """
         if self._tree.is_ignored(path):
             raise IgnoredError(f"{printable(path)} has a name that [cache] ignore leaves out", hint="rename the file")
         asset = await self._find(path)
@@ -73,7 +77,8 @@ class Registry:
     async def describe(
         self, path: RelPath, *, type: str | None, fields: Mapping[str, str], tags: Mapping[str, str]
     ) -> Asset:
-        """Set type, fields and tags to exactly this."""
+        """Set type, fields and tags to exactly this. Raise MeaningError where the type says otherwise."""
+        fields = checked(type, fields)
         asset = await self._find(path)
         return await self._catalog.describe(asset.id, type=type, fields=fields, tags=tags)
 
