@@ -27,6 +27,7 @@ OF_THE_STORE: Final[tuple[tuple[str, Check[Circumstances]], ...]] = (
     ("clock", checks_store.clock),
     ("proof", checks_store.capabilities),
     ("uploads", checks_store.multiparts),
+    ("bucket", checks_store.bucket),
 )
 CHECKS: Final = (*ON_THIS_HOST, *OF_THE_STORE)
 """What is looked at by the daemon where one runs, else by whoever asks."""

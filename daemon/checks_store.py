@@ -7,12 +7,16 @@ from typing import TYPE_CHECKING, Final
 
 from daemon.doctor import failed, ok, warning
 from daemon.meanings import MEANINGS
+from daemon.wishing import wishes
+from tiering.bucket.plan import Outcome
+from tiering.bucket.setup import Setup
 from tiering.store import StoreError
 from tiering.stores.s3 import S3Store
 
 if TYPE_CHECKING:
     from daemon.circumstances import Circumstances
     from daemon.doctor import Finding
+    from tiering.bucket.plan import Step
     from tiering.probe import Capabilities
 
 DAY: Final = 86_400.0
@@ -105,3 +109,27 @@ async def multiparts(at: Circumstances) -> list[Finding]:
         said = f"{old} multipart uploads are older than a day, and nobody will finish them"
         return [warning(said, "the daemon aborts them within six hours; a lifecycle rule of the bucket would, too")]
     return [ok(f"{len(pending)} multipart uploads that are not ours are under way, none for more than a day")]
+
+
+async def bucket(at: Circumstances) -> list[Finding]:
+    """Whether the bucket is what the configuration says; only where it says anything."""
+    if not isinstance(at.store, S3Store):
+        return [ok(f"{at.store.url} is no bucket")]
+    if not at.settings.bucket.model_fields_set:
+        return [ok("[bucket] is not in the configuration: nothing is wished of the bucket")]
+    try:
+        survey = await Setup(at.store.requests, at.store, wishes(at.settings, at.store.requests)).survey()
+    except StoreError as error:
+        return [failed(str(error), error.hint or "see docs/stores.md")]
+    return [_bucket_finding(step) for step in survey.steps]
+
+
+def _bucket_finding(step: Step) -> Finding:
+    said = f"{step.rule}: {step.detail}"
+    if step.outcome is Outcome.PLANNED:
+        return warning(f"{said}: not so", "`tierd bucket setup` does it, or turn it off in [bucket]")
+    if step.outcome is Outcome.DENIED:
+        return warning(said, "`tierd bucket check --iam` prints a policy that allows it")
+    if step.outcome is Outcome.FAILED:
+        return warning(said, "change [bucket], or the bucket")
+    return ok(f"{said} ({step.outcome})")

@@ -12,7 +12,17 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from daemon import cli_assets, cli_config, cli_doctor, cli_download, cli_moves, cli_operations, cli_upload, render
+from daemon import (
+    cli_assets,
+    cli_bucket,
+    cli_config,
+    cli_doctor,
+    cli_download,
+    cli_moves,
+    cli_operations,
+    cli_upload,
+    render,
+)
 from daemon.cli_options import Code, Options, error_code
 from daemon.client import TierdError
 from daemon.sources import ConfigError
@@ -71,6 +81,10 @@ def build() -> typer.Typer:
     config = typer.Typer(help="The configuration.", **settings)
     config.command("check", epilog=_EPILOG)(cli_config.check)
     app.add_typer(config, name="config")
+    bucket = typer.Typer(help="The store's bucket.", **settings)
+    bucket.command("setup", epilog=_EPILOG)(cli_bucket.setup)
+    bucket.command("check", epilog=_EPILOG)(cli_bucket.check)
+    app.add_typer(bucket, name="bucket")
     return app
 
 

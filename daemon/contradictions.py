@@ -38,6 +38,7 @@ def find_contradictions(settings: Settings) -> Iterator[Contradiction]:
     yield from _watermarks(settings)
     yield from _places(settings)
     yield from _provider(settings)
+    yield from _bucket_rules(settings)
     yield from _aws(settings)
     yield from _socket(settings)
     yield from _peers(settings)
@@ -101,6 +102,39 @@ def _provider(settings: Settings) -> Iterator[Contradiction]:
             ("store.provider", "store.url"),
             f"'{store.provider}' does not serve {store.scheme}: URLs ({store.url})",
             "leave provider out, it follows from the URL, or change the URL",
+        )
+
+
+_LEAST_DAYS: Final = {"STANDARD_IA": 30, "ONEZONE_IA": 30}
+"""S3 moves nothing there that is younger."""
+
+
+def _bucket_rules(settings: Settings) -> Iterator[Contradiction]:
+    bucket, store = settings.bucket, settings.store
+    least = _LEAST_DAYS.get(bucket.transition_class, 0)
+    if 0 < bucket.transition_after.days < least:
+        yield Contradiction(
+            ("bucket.transition_after", "bucket.transition_class"),
+            f"{bucket.transition_class} takes nothing that is younger than {least} days",
+            f"wait for {least}d at least, or name another class",
+        )
+    if 0 < bucket.expire_after.days <= bucket.transition_after.days:
+        yield Contradiction(
+            ("bucket.transition_after", "bucket.expire_after"),
+            f"objects are deleted after {bucket.expire_after.days} days, before they would move",
+            "expire later, or set transition_after to 0",
+        )
+    if bucket.tls_only and (store.endpoint or "").startswith("http://"):
+        yield Contradiction(
+            ("bucket.tls_only", "store.endpoint"),
+            "everybody would be locked out: the endpoint is http://",
+            "leave tls_only out, or name an https:// endpoint",
+        )
+    if bucket.replicate_to and not (bucket.replication_role and bucket.versioning):
+        yield Contradiction(
+            ("bucket.replicate_to", "bucket.replication_role", "bucket.versioning"),
+            "replication needs versioning and a role",
+            "set versioning = true and replication_role to the ARN of a role that may replicate",
         )
 
 

@@ -28,6 +28,7 @@ NO_CREDENTIALS: Final = (
     "should carry no credentials: they come from the standard AWS chain (AWS_PROFILE, ~/.aws/credentials, instance "
     "role) or systemd LoadCredential"
 )
+_MOST_DAYS: Final = 36_500
 _SCHEMES: Final = "should be file:PATH, s3://BUCKET/PREFIX or memory://"
 
 T = TypeVar("T", int, timedelta)
@@ -67,7 +68,7 @@ def _from_text(parse: Callable[[str], object]) -> BeforeValidator:
             return value
         try:
             return parse(value)
-        except ValueError:
+        except (ValueError, KeyError):
             return value
 
     return BeforeValidator(read)
@@ -193,7 +194,30 @@ def _rules(value: object) -> None:
         raise wrong("own rules arrive with a later version; leave them out, the layout is 'mirror'")
 
 
+def _days(value: timedelta) -> timedelta:
+    if value % timedelta(days=1) or value > timedelta(days=_MOST_DAYS):
+        raise wrong("should be whole days, as in '90d', or 0 for never")
+    return value
+
+
+def _truth(text: str) -> bool:
+    return {"true": True, "false": False}[text.lower()]
+
+
+def _tags(names: tuple[str, ...]) -> tuple[str, ...]:
+    if any(not name.partition("=")[0] or "=" not in name for name in names):
+        raise wrong("should be a list of NAME=VALUE, as in ['team=media']")
+    return names
+
+
+def _origins(names: tuple[str, ...]) -> tuple[str, ...]:
+    if any(not re.fullmatch(r"https?://[^/\s?#@]+|\*", name) for name in names):
+        raise wrong("should be a list of origins, as in ['https://app.example'], without a path")
+    return names
+
+
 Whole = Annotated[int, _from_text(int)]
+Flag = Annotated[bool, _from_text(_truth)]
 Share = Annotated[float, _from_text(float)]
 Text = Annotated[str, Field(min_length=1)]
 
@@ -203,9 +227,12 @@ def _octal(mode: int) -> str:
 
 
 Duration = Annotated[timedelta, BeforeValidator(_duration), PlainSerializer(format_duration)]
+Days = Annotated[Duration, AfterValidator(_days)]
 Size = Annotated[int, BeforeValidator(_size), PlainSerializer(format_size)]
 Mode = Annotated[int, BeforeValidator(_mode), PlainSerializer(_octal)]
 Names = Annotated[tuple[str, ...], BeforeValidator(_names)]
+Tags = Annotated[Names, AfterValidator(_tags)]
+Origins = Annotated[Names, AfterValidator(_origins)]
 Patterns = Annotated[Names, AfterValidator(_patterns)]
 Listen = Annotated[Address | None, BeforeValidator(_address), PlainSerializer(lambda address: str(address or ""))]
 Located = Annotated[Path, BeforeValidator(_located), PlainSerializer(os.fspath)]

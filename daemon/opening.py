@@ -119,9 +119,14 @@ async def connect(settings: Settings, *, is_new: bool) -> Store:
             log.warning("the store is memory: everything in it is gone when the daemon stops")
             return MemoryStore(settings.store.url)
         case "s3":
-            return await S3Store.connect(_bucket(settings))
+            return await connect_bucket(settings)
         case _:
             return await _open_directory(Path(settings.store.directory or ""), settings.store.url, is_new=is_new)
+
+
+async def connect_bucket(settings: Settings) -> S3Store:
+    """Open the bucket that an s3:// URL names. Nothing is sent yet."""
+    return await S3Store.connect(_bucket(settings))
 
 
 async def _open_directory(directory: Path, url: str, *, is_new: bool) -> Store:

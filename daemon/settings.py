@@ -61,6 +61,28 @@ class Store(Section):
         return Path(self.url.removeprefix("file://")) if self.scheme == "file" else None
 
 
+class Bucket(Section):
+    """What `tierd bucket setup` makes of the store's bucket. Nothing here changes a bucket by itself."""
+
+    versioning: fields.Flag = True
+    encryption: fields.Text = "AES256"
+    block_public_access: fields.Flag = True
+    abort_uploads_after: fields.Days = timedelta(days=7)
+    transition_after: fields.Days = timedelta(days=90)
+    transition_class: Literal[
+        "STANDARD_IA", "ONEZONE_IA", "INTELLIGENT_TIERING", "GLACIER_IR", "GLACIER", "DEEP_ARCHIVE"
+    ] = "GLACIER_IR"
+    expire_after: fields.Days = timedelta()
+    expire_versions_after: fields.Days = timedelta()
+    cors_origins: fields.Origins = ()
+    log_bucket: fields.Text | None = None
+    tags: fields.Tags = ()
+    accelerate: fields.Flag = False
+    replicate_to: fields.Text | None = None
+    replication_role: fields.Text | None = None
+    tls_only: fields.Flag = False
+
+
 class Layout(Section):
     """How metadata become an object key."""
 
@@ -120,6 +142,7 @@ class Settings(Section):
     cache: Cache
     index: Index
     store: Store
+    bucket: Bucket
     layout: Layout
     tiering: Tiering
     upload: Upload

@@ -38,6 +38,23 @@ TABLE = {
         "storage_class": None,
         "encryption": None,
     },
+    "bucket": {
+        "versioning": True,
+        "encryption": "AES256",
+        "block_public_access": True,
+        "abort_uploads_after": "1w",
+        "transition_after": "90d",
+        "transition_class": "GLACIER_IR",
+        "expire_after": "0s",
+        "expire_versions_after": "0s",
+        "cors_origins": [],
+        "log_bucket": None,
+        "tags": [],
+        "accelerate": False,
+        "replicate_to": None,
+        "replication_role": None,
+        "tls_only": False,
+    },
     "layout": {"name": "mirror", "rules": None},
     "tiering": {"policy": "lru", "cold_after": "30d", "cool_down": "10m", "min_residence": "10m", "interval": "1m"},
     "upload": {
@@ -198,6 +215,21 @@ def test_every_key_can_be_overridden(base: Path) -> None:
         "TIERD_STORE__ADDRESSING_STYLE": "path",
         "TIERD_STORE__STORAGE_CLASS": "STANDARD_IA",
         "TIERD_STORE__ENCRYPTION": "AES256",
+        "TIERD_BUCKET__VERSIONING": "True",
+        "TIERD_BUCKET__ENCRYPTION": "none",
+        "TIERD_BUCKET__BLOCK_PUBLIC_ACCESS": "false",
+        "TIERD_BUCKET__ABORT_UPLOADS_AFTER": "0",
+        "TIERD_BUCKET__TRANSITION_AFTER": "5w",
+        "TIERD_BUCKET__TRANSITION_CLASS": "STANDARD_IA",
+        "TIERD_BUCKET__EXPIRE_AFTER": "900d",
+        "TIERD_BUCKET__EXPIRE_VERSIONS_AFTER": "48h",
+        "TIERD_BUCKET__CORS_ORIGINS": "https://a.example,http://localhost:8000",
+        "TIERD_BUCKET__LOG_BUCKET": "logs",
+        "TIERD_BUCKET__TAGS": "a=1,b=",
+        "TIERD_BUCKET__ACCELERATE": "false",
+        "TIERD_BUCKET__REPLICATE_TO": "copy",
+        "TIERD_BUCKET__REPLICATION_ROLE": "role",
+        "TIERD_BUCKET__TLS_ONLY": "false",
         "TIERD_LAYOUT__NAME": "mirror",
         "TIERD_TIERING__POLICY": "age",
         "TIERD_TIERING__COLD_AFTER": "0",
@@ -232,6 +264,9 @@ def test_every_key_can_be_overridden(base: Path) -> None:
     assert dumped["store"]["url"] == "s3://bucket/a/b"
     assert dumped["store"]["endpoint"] == "http://127.0.0.1:8333"
     assert dumped["store"]["region"] == "123"
+    assert dumped["bucket"]["versioning"] is True
+    assert dumped["bucket"]["transition_after"] == "5w"
+    assert dumped["bucket"]["tags"] == ["a=1", "b="]
     assert dumped["tiering"]["cold_after"] == "0s"
     assert dumped["upload"]["concurrency"] == 4
     assert dumped["api"]["read"] == ["root", "@0"]
@@ -337,6 +372,24 @@ def test_no_such_variable(base: Path) -> None:
         (
             '[store]\nprovider = "aws"',
             "store.provider: 'aws' does not serve file: URLs (file://BASE/var/cold); leave provider out, it follows",
+        ),
+        ('[bucket]\nexpire_after = "36h"', "bucket.expire_after: is '36h'; should be whole days, as in '90d', or 0"),
+        ('[bucket]\ntags = ["team"]', "bucket.tags: is ['team']; should be a list of NAME=VALUE, as in ['team=media']"),
+        (
+            '[bucket]\ncors_origins = ["app.example"]',
+            "bucket.cors_origins: is ['app.example']; should be a list of origins, as in ['https://app.example']",
+        ),
+        (
+            '[bucket]\ntransition_after = "7d"\ntransition_class = "STANDARD_IA"',
+            "bucket.transition_after: STANDARD_IA takes nothing that is younger than 30 days; wait for 30d at least",
+        ),
+        (
+            '[bucket]\nexpire_after = "60d"',
+            "bucket.transition_after: objects are deleted after 60 days, before they would move; expire later",
+        ),
+        (
+            '[bucket]\nreplicate_to = "copy"',
+            "bucket.replicate_to: replication needs versioning and a role; set versioning = true and replication_role",
         ),
         ('[store]\nregion = ""', "store.region: is ''; should have at least 1 character"),
         ('[store]\nendpoint = "host:1"', "store.endpoint: is 'host:1'; should be http://HOST:PORT or https://HOST"),

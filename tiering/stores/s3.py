@@ -95,6 +95,11 @@ class S3Store:
         """See Store."""
         return f"s3://{self._requests.settings.bucket}/{self._requests.prefix}".rstrip("/")
 
+    @property
+    def requests(self) -> Requests:
+        """The requests that are particular to S3, for what is about the bucket and not about an object."""
+        return self._requests
+
     async def put(self, key: str, body: bytes, attributes: Attributes, condition: Condition = None) -> ObjectInfo:
         """See Store."""
         try:

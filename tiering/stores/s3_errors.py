@@ -101,6 +101,7 @@ _HINTS: Final = {
     "AccessDenied": "the credentials ({source}) may not do this: see the bucket's policy and theirs",
     "AuthorizationHeaderMalformed": "the bucket is in another region: set [store] region",
     "EntityTooSmall": "all parts but the last must have 5 MiB: see [upload] part_size",
+    "InvalidTargetBucketForLogging": "the bucket for logs must be there, in the same region, and let the store write",
     "InvalidObjectState": "the object is archived: it must be restored first",
     "NoSuchBucket": "create the bucket, or correct [store] url",
     "PermanentRedirect": "the bucket is in another region: set [store] region",

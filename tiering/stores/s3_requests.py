@@ -31,6 +31,11 @@ class Requests:
         self.bucket = connection.bucket
         self.prefix = f"{connection.settings.prefix.strip('/')}/".lstrip("/")
 
+    @property
+    def region(self) -> str:
+        """The region that requests are signed for."""
+        return str(self._connection.client.meta.region_name)
+
     def full(self, key: str) -> str:
         """Return the key as the bucket knows it. Raise RefusedError where it cannot be one."""
         full = self.prefix + key

@@ -1,0 +1,59 @@
+"""The smallest rights that serve, as a policy that can be pasted."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from tiering.bucket.rules import Replication, rules_for
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from tiering.bucket.wishes import Wishes
+
+Policy = dict[str, Any]
+
+
+def daemon_policy(wishes: Wishes, *, kms_key: str | None = None) -> Policy:
+    """Return what the daemon needs, and `tierd bucket check`."""
+    documents = {rule.document.name: rule.document for rule in rules_for(wishes) if rule.wished}.values()
+    return _policy(wishes, kms_key, looks=[document.reading for document in documents])
+
+
+def setup_policy(wishes: Wishes, *, kms_key: str | None = None) -> Policy:
+    """Return what `tierd bucket setup` needs besides."""
+    rules = rules_for(wishes)
+    documents = {rule.document.name: rule.document for rule in rules if rule.wished}.values()
+    removals = [document.removing for document in documents if document.removing]
+    writes = ["s3:CreateBucket", *(document.writing for document in documents), *removals]
+    policy = _policy(wishes, kms_key, looks=[document.reading for document in documents])
+    policy["Statement"].append(_allowed("TierdSetup", writes, [wishes.bucket_name]))
+    if wishes.replication_role and any(isinstance(rule, Replication) and rule.wished for rule in rules):
+        policy["Statement"].append(_allowed("TierdReplication", ["iam:PassRole"], [wishes.replication_role]))
+    return policy
+
+
+def _policy(wishes: Wishes, kms_key: str | None, *, looks: Iterable[str]) -> Policy:
+    objects = [
+        "s3:GetObject",
+        "s3:PutObject",
+        "s3:DeleteObject",
+        "s3:AbortMultipartUpload",
+        "s3:ListMultipartUploadParts",
+    ]
+    bucket = ["s3:ListBucket", "s3:ListBucketMultipartUploads", *looks]
+    statements = [
+        _allowed("TierdObjects", objects, [wishes.objects_name]),
+        _allowed("TierdBucket", bucket, [wishes.bucket_name]),
+    ]
+    if kms_key:
+        statements.append(_allowed("TierdKey", ["kms:GenerateDataKey", "kms:Decrypt"], [_key_name(wishes, kms_key)]))
+    return {"Version": "2012-10-17", "Statement": statements}
+
+
+def _allowed(sid: str, actions: Iterable[str], resources: list[str]) -> dict[str, Any]:
+    return {"Sid": sid, "Effect": "Allow", "Action": list(dict.fromkeys(actions)), "Resource": resources}
+
+
+def _key_name(wishes: Wishes, key: str) -> str:
+    return key if key.startswith("arn:") else f"arn:{wishes.partition}:kms:{wishes.region}:*:key/{key}"
