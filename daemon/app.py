@@ -35,6 +35,7 @@ from tiering.orders import Orders
 from tiering.pacing import Bandwidth, ByteBudget, Pacer
 from tiering.planner import Planner
 from tiering.policies.age import AgePolicy
+from tiering.policies.heat import PRESETS, HeatPolicy
 from tiering.policies.lru import LruPolicy
 from tiering.probe import probe
 from tiering.prober import Prober
@@ -47,13 +48,14 @@ from tiering.space import Space
 from tiering.stores.observed import ObservedStore
 from tiering.succession import Succession
 from tiering.sweeper import Sweeper
+from tiering.thermometer import Thermometer
 from tiering.tiers import Tiers
 from tiering.turns import Turns
 from tiering.uploader import Uploader
 from tiering.verifier import Verifier
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Callable, Coroutine
 
     from daemon.doctor import Row
     from daemon.notify import Notifier
@@ -72,7 +74,11 @@ SCRUB_BYTES: Final = 16 << 20
 """Bytes a second that are read again at most: a month of it are 40 TB."""
 GRACE_SECONDS: Final = 600.0
 """How long a copy waits in the trash where the kernel grants no file lease."""
-POLICIES: Final[dict[str, TierPolicy]] = {"lru": LruPolicy(), "age": AgePolicy()}
+POLICIES: Final[dict[str, Callable[[HeatPolicy], TierPolicy]]] = {
+    "heat": lambda heat: heat,
+    "lru": lambda _: LruPolicy(),
+    "age": lambda _: AgePolicy(),
+}
 
 
 class Parts:
@@ -144,7 +150,12 @@ class Parts:
     @cached_property
     def policy(self) -> TierPolicy:
         """The order in which assets leave the disk."""
-        return POLICIES[self.settings.tiering.policy]
+        return POLICIES[self.settings.tiering.policy](self.thermometer.policy)
+
+    @cached_property
+    def thermometer(self) -> Thermometer:
+        """What measures heat, whatever the policy: who changes to heat should not begin at nothing."""
+        return Thermometer(HeatPolicy(PRESETS[self.settings.tiering.preset]), clock=time.time)
 
     @cached_property
     def planner(self) -> Planner:
@@ -171,6 +182,7 @@ class Parts:
             space=self.space,
             watermarks=watermarks(self.settings),
             policy=self.policy,
+            receive=self.accesses.receive,
             reason_to_wait=self.clearance.reason_to_wait,
             interval=self.settings.tiering.interval.total_seconds(),
             clock=time.time,
@@ -310,7 +322,7 @@ class Parts:
     @cached_property
     def accesses(self) -> Accesses:
         """The last accesses, for the policy."""
-        return Accesses(self.catalog, clock=time.time)
+        return Accesses(self.catalog, self.thermometer, capacity=lambda: self.space.usage().capacity, clock=time.time)
 
     # What answers.
 

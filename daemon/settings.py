@@ -93,7 +93,8 @@ class Layout(Section):
 class Tiering(Section):
     """What moves, and when."""
 
-    policy: Literal["lru", "age"] = "lru"
+    policy: Literal["heat", "lru", "age"] = "heat"
+    preset: Literal["requests", "balanced", "bytes"] = "balanced"
     cold_after: fields.Duration = timedelta(days=30)
     cool_down: fields.Duration = timedelta(minutes=10)
     min_residence: fields.Duration = timedelta(minutes=10)

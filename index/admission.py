@@ -14,6 +14,7 @@ from index.ledger import add, drop, get, look, perform, save
 from index.lifecycle import Event, State
 from index.records import DISCOVERED, record
 from index.rows import clamped, fingerprint_columns, signed
+from index.warmth import heat_after
 
 if TYPE_CHECKING:
     import sqlite3
@@ -22,9 +23,10 @@ if TYPE_CHECKING:
     from index.asset import Sighting
     from index.changes import FoundObject, Observations
     from index.rows import Row
+    from index.warmth import Warming
 
 
-def observe(connection: sqlite3.Connection, batch: Observations, *, now: float) -> None:
+def observe(connection: sqlite3.Connection, batch: Observations, warming: Warming, *, now: float) -> None:
     """Take in what a scan found. What is stale is left out: the next scan sees it again."""
     for change in batch.changes:
         try:
@@ -32,7 +34,7 @@ def observe(connection: sqlite3.Connection, batch: Observations, *, now: float) 
         except (StaleTransitionError, UnknownAssetError):
             continue
     _discover(connection, batch.discovered, now)
-    connection.executemany(queries.REFRESH, (_refreshed(*each, now) for each in batch.refreshed))
+    connection.executemany(queries.REFRESH, (_refreshed(connection, *each, warming, now) for each in batch.refreshed))
 
 
 def _discover(connection: sqlite3.Connection, discovered: Sequence[tuple[Sighting, float]], now: float) -> None:
@@ -78,7 +80,10 @@ def _rows(discovered: Sequence[tuple[Sighting, float]], now: float) -> Iterator[
         )
 
 
-def _refreshed(asset_id: AssetId, sighting: Sighting, now: float) -> dict[str, object]:
+def _refreshed(
+    connection: sqlite3.Connection, asset_id: AssetId, sighting: Sighting, warming: Warming, now: float
+) -> dict[str, object]:
+    accessed = min(sighting.atime_ns / 1e9, now)
     return {
         "id": asset_id,
         **fingerprint_columns(sighting.fingerprint),
@@ -86,7 +91,8 @@ def _refreshed(asset_id: AssetId, sighting: Sighting, now: float) -> dict[str, o
         "disk_bytes": sighting.disk_bytes,
         "mode": sighting.mode,
         "links": sighting.links,
-        "accessed": min(sighting.atime_ns / 1e9, now),
+        "accessed": accessed,
+        "heat": heat_after(connection, asset_id, accessed, 0, warming),
     }
 
 

@@ -124,7 +124,8 @@ class Asset:
     is none; `sha256` is None until that content was hashed. `proof` describes the newest proven remote copy, which is
     of an older generation while an overwritten file waits for its upload. `overwrite` says that a person allowed this
     generation to replace a foreign object at its key; `purge`, of a tombstone, that the remote copy must still go.
-    `checked_at` is when the store was last asked about the remote copy of a cold one.
+    `checked_at` is when the store was last asked about the remote copy of a cold one. `heat` is the policy's: the more
+    wanted, the greater; None where nobody has asked yet.
     """
 
     id: AssetId
@@ -153,6 +154,7 @@ class Asset:
     overwrite: bool = False
     purge: bool = False
     checked_at: float = 0.0
+    heat: float | None = None
 
     @property
     def size(self) -> int:

@@ -14,7 +14,7 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar
 
-from index import admission, checkup, ledger, queries, records, totals, uploads
+from index import admission, checkup, ledger, queries, records, totals, uploads, warmth
 from index.asset import Asset, AssetId, RelPath, path_to_bytes
 from index.changes import Change
 from index.commits import Commits
@@ -22,6 +22,7 @@ from index.connection import Connection
 from index.lifecycle import Event, State
 from index.listing import SLICE, Query, cursor_of, path_of, read_slice
 from index.rows import Known, asset_from, clamped, description_columns, known_from, signed
+from index.warmth import Unwarmed
 
 if TYPE_CHECKING:
     import sqlite3
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from index.records import Record
     from index.totals import Summary, Totals
     from index.uploads import Upload, UploadedPart
+    from index.warmth import Warming
 
 T = TypeVar("T")
 
@@ -57,6 +59,8 @@ class Catalog:
         """Whether there was no index before."""
         self.work = asyncio.Event()
         """Set whenever something may be claimed that could not be before; who waits clears it."""
+        self.warming: Warming = Unwarmed()
+        """What an access does to heat: the policy's."""
         self._connection = connection
         self._path = path
         self._clock = clock
@@ -161,7 +165,8 @@ class Catalog:
     ) -> tuple[Assets, Position]:
         """Return a page of what is replicated and not pinned, coldest first, and where it ended.
 
-        `order` is ("last_access",) or ("discovered_at",). `after` is where the page before ended.
+        `order` is ("heat",), which leaves out what has none yet, ("last_access",) or ("discovered_at",).
+        `after` is where the page before ended.
         """
         (column,) = order
         sql = queries.COLDEST[column]
@@ -250,7 +255,7 @@ class Catalog:
         Where there is no room for the index, wait for some, or raise IndexFullError if it is not `patient`.
         """
         now = self._clock()
-        await self._commits.share(lambda raw: admission.observe(raw, batch, now=now), patient=patient)
+        await self._commits.share(lambda raw: admission.observe(raw, batch, self.warming, now=now), patient=patient)
 
     async def adopt_cold(self, found: Sequence[FoundObject]) -> int:
         """Take in the objects that the index does not know, and return how many those were.
@@ -262,8 +267,15 @@ class Catalog:
 
     async def touch(self, accesses: Mapping[AssetId, tuple[float, int]]) -> None:
         """Note the last access to each asset, and how many there were. Raise IndexFullError."""
-        rows = [(at, count, asset_id) for asset_id, (at, count) in accesses.items()]
-        await self._commits.share(lambda raw: raw.executemany(queries.TOUCH, rows).rowcount, patient=False)
+        await self._commits.share(lambda raw: warmth.touch(raw, accesses, self.warming), patient=False)
+
+    async def receive(self, *, limit: int) -> int:
+        """Give heat to those on disk that have none, and return how many those were. Raise IndexFullError."""
+        return await self._commits.share(lambda raw: warmth.receive(raw, self.warming, limit=limit), patient=False)
+
+    async def convert_heat(self, change: Callable[[float, int], float], *, after: int, limit: int) -> int | None:
+        """Change the heat of so many assets beyond a row, by heat and size; return the last row, None at the end."""
+        return await self._commits.share(lambda raw: warmth.convert(raw, change, after=after, limit=limit))
 
     async def set_pinned(self, ids: Iterable[AssetId], pinned: bool) -> int:  # noqa: FBT001 - the fact that is set
         """Pin or unpin, and return how many were not so before. Raise IndexFullError."""

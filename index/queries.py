@@ -31,14 +31,18 @@ ROW_OF: Final = "SELECT row FROM asset WHERE id = ?"
 IN_STATE: Final = f"SELECT row, {COLUMNS} FROM asset WHERE state = ? AND row > ? ORDER BY row LIMIT ?"
 FORGET: Final = "DELETE FROM asset WHERE state = 'gone' AND purge = 0 AND changed_at < ?"
 
-# asset_by_access and asset_by_age: both end in the row, which breaks ties and makes pages meet exactly.
+# asset_by_heat, asset_by_access and asset_by_age: each ends in the row, which breaks ties and makes pages meet exactly.
 _COLDEST: Final = (
     "SELECT {order}, row, {columns} FROM asset INDEXED BY {index} WHERE state = 'replicated' AND pinned = 0"
     " AND ({order}, row) > (?, ?) ORDER BY {order}, row LIMIT ?"
 )
 COLDEST: Final = {
     order: _COLDEST.format(order=order, index=index, columns=COLUMNS)
-    for order, index in (("last_access", "asset_by_access"), ("discovered_at", "asset_by_age"))
+    for order, index in (
+        ("heat", "asset_by_heat"),
+        ("last_access", "asset_by_access"),
+        ("discovered_at", "asset_by_age"),
+    )
 }
 
 # asset_due
@@ -86,13 +90,24 @@ RECORD_DISCOVERED: Final = (
 )
 REFRESH: Final = (
     "UPDATE asset SET ctime_ns = :ctime_ns, disk_bytes = :disk_bytes, mode = :mode, links = :links,"
-    " last_access = max(last_access, :accessed)"
+    " last_access = max(last_access, :accessed), heat = :heat"
     " WHERE id = :id AND size = :size AND mtime_ns = :mtime_ns AND inode = :inode"
 )
+WARMTH: Final = "SELECT heat, coalesce(size, proof_size, 0), last_access FROM asset WHERE id = ?"
 TOUCH: Final = (
-    "UPDATE asset SET last_access = max(last_access, ?), access_count = access_count + ?"
+    "UPDATE asset SET last_access = max(last_access, ?), access_count = access_count + ?, heat = ?"
     " WHERE id = ? AND state <> 'gone'"
 )
+# asset_unheated
+UNHEATED: Final = (
+    "SELECT row, size, last_access, access_count FROM asset INDEXED BY asset_unheated"
+    " WHERE heat IS NULL AND size IS NOT NULL ORDER BY last_access LIMIT ?"
+)
+# The primary key of `asset`.
+HEATED: Final = (
+    "SELECT row, coalesce(size, proof_size, 0), heat FROM asset WHERE row > ? AND heat IS NOT NULL ORDER BY row LIMIT ?"
+)
+SET_HEAT: Final = "UPDATE asset SET heat = ? WHERE row = ?"
 PIN: Final = "UPDATE asset SET pinned = ?1 WHERE id = ?2 AND pinned <> ?1 AND state <> 'gone'"
 DESCRIBE: Final = "UPDATE asset SET type = :type, fields = :fields, tags = :tags WHERE id = :id"
 

@@ -28,7 +28,7 @@ COLUMNS: Final = (
     "id, path, state, generation, size, mtime_ns, inode, ctime_ns, disk_bytes, mode, links, sha256, content_type,"
     " proof_key, proof_etag, proof_size, proof_sha256, proof_generation, proof_mtime_ns, proof_mode, proof_method,"
     " proof_at, pinned, type, fields, tags, discovered_at, changed_at, due_at, last_access, access_count, promoted_at,"
-    " failure_code, failure_message, failure_attempts, failure_retry_at, overwrite, purge, checked_at"
+    " failure_code, failure_message, failure_attempts, failure_retry_at, overwrite, purge, checked_at, heat"
 )
 """In the order that `asset_from` expects."""
 
@@ -90,6 +90,7 @@ def asset_from(row: Row) -> Asset:
             overwrite=row[36] == 1,
             purge=row[37] == 1,
             checked_at=row[38],
+            heat=row[39],
         )
     except (KeyError, ValueError, TypeError, AttributeError) as error:
         raise CorruptIndexError(f"the row of asset {row[0]!r} makes no sense ({error!r})") from error
@@ -142,6 +143,7 @@ def columns_of(asset: Asset) -> dict[str, Any]:
         "overwrite": int(asset.overwrite),
         "purge": int(asset.purge),
         "checked_at": asset.checked_at,
+        "heat": asset.heat,
     }
 
 

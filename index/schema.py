@@ -151,7 +151,14 @@ _SECOND: Final = (
     "CREATE INDEX asset_checked ON asset (checked_at) WHERE state = 'cold'",
 )
 
-MIGRATIONS: Final = (_FIRST, _SECOND)
+# How wanted an asset is, as the policy's arithmetic has it; NULL until somebody has asked for it, or it was taken in.
+_THIRD: Final = (
+    "ALTER TABLE asset ADD COLUMN heat REAL",
+    "CREATE INDEX asset_by_heat ON asset (heat) WHERE state = 'replicated' AND pinned = 0",
+    "CREATE INDEX asset_unheated ON asset (last_access) WHERE heat IS NULL AND size IS NOT NULL",
+)
+
+MIGRATIONS: Final = (_FIRST, _SECOND, _THIRD)
 """What makes version n + 1 of version n. Released ones are never edited, only followed by another."""
 
 _TABLES: Final = frozenset({"asset", "total", "event", "upload", "part", "fact"})

@@ -34,6 +34,7 @@ from tiering.observer import SilentObserver
 from tiering.orders import Orders
 from tiering.pacing import Bandwidth, ByteBudget, Pacer
 from tiering.planner import Planner, Residence
+from tiering.policies.heat import PRESETS, HeatPolicy
 from tiering.policies.lru import LruPolicy
 from tiering.prober import Prober
 from tiering.promoter import Promoter
@@ -46,6 +47,7 @@ from tiering.space import Space
 from tiering.stores.faulty import FaultyStore
 from tiering.stores.memory import MemoryStore
 from tiering.succession import Succession
+from tiering.thermometer import Thermometer
 from tiering.tiers import Tiers
 from tiering.turns import Turns
 from tiering.uploader import Uploader
@@ -111,6 +113,8 @@ class Rules:
     promotions: int = 4
     sizes: Sizes = SIZES
     quiet: float = 0.0
+    policy: str = "lru"
+    preset: str = "balanced"
 
 
 class Core:
@@ -136,7 +140,9 @@ class Core:
         self.pacer = Pacer(4, clock=clock)
         self.turns = Turns()
         self.leases = Leases(clock=clock, quiet=rules.quiet)
-        self.accesses = Accesses(catalog, clock=clock)
+        self.space = Space(catalog, tree, size_limit=rules.size_limit)
+        self.thermometer = Thermometer(HeatPolicy(PRESETS[rules.preset]), clock=clock)
+        self.accesses = Accesses(catalog, self.thermometer, capacity=lambda: self.space.usage().capacity, clock=clock)
         self.prober = Prober(store, name="core", pacer=self.pacer, ready=lambda: None)
         self.prober.capabilities, self.prober.reason = ABLE, ""
         self.discovery = Discovery(catalog, store, doubted=doubted, pacer=self.pacer, clock=clock)
@@ -175,10 +181,9 @@ class Core:
             observer=observer,
             grace=rules.grace,
         )
-        policy = LruPolicy()
+        policy = self.thermometer.policy if rules.policy == "heat" else LruPolicy()
         residence = Residence(cold_after=MONTH, cool_down=rules.cool_down, min_residence=rules.min_residence)
         self.planner = Planner(residence, policy, is_leased=self.leases.is_held)
-        self.space = Space(catalog, tree, size_limit=rules.size_limit)
         self.keeper = Keeper(
             catalog,
             self.demoter,
@@ -186,6 +191,7 @@ class Core:
             space=self.space,
             watermarks=Watermarks(0.8, 0.5) if rules.size_limit is not None else None,
             policy=policy,
+            receive=self.accesses.receive,
             reason_to_wait=lambda: self.obstacle,
             interval=60.0,
             clock=clock,

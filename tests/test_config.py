@@ -56,7 +56,14 @@ TABLE = {
         "tls_only": False,
     },
     "layout": {"name": "mirror", "rules": None},
-    "tiering": {"policy": "lru", "cold_after": "30d", "cool_down": "10m", "min_residence": "10m", "interval": "1m"},
+    "tiering": {
+        "policy": "heat",
+        "preset": "balanced",
+        "cold_after": "30d",
+        "cool_down": "10m",
+        "min_residence": "10m",
+        "interval": "1m",
+    },
     "upload": {
         "concurrency": 32,
         "part_size": "16 MiB",
@@ -232,6 +239,7 @@ def test_every_key_can_be_overridden(base: Path) -> None:
         "TIERD_BUCKET__TLS_ONLY": "false",
         "TIERD_LAYOUT__NAME": "mirror",
         "TIERD_TIERING__POLICY": "age",
+        "TIERD_TIERING__PRESET": "bytes",
         "TIERD_TIERING__COLD_AFTER": "0",
         "TIERD_TIERING__COOL_DOWN": "500ms",
         "TIERD_TIERING__MIN_RESIDENCE": "2h",
@@ -337,7 +345,7 @@ def test_no_such_variable(base: Path) -> None:
             '[layout]\nrules = ["x"]',
             "layout.rules: is ['x']; own rules arrive with a later version; leave them out, the layout is 'mirror'",
         ),
-        ('[tiering]\npolicy = "lfu"', "tiering.policy: is 'lfu'; should be 'lru' or 'age'"),
+        ('[tiering]\npolicy = "lfu"', "tiering.policy: is 'lfu'; should be 'heat', 'lru' or 'age'"),
         (
             "[tiering]\ncold_after = 30",
             "tiering.cold_after: is 30; should be a whole number with ms, s, m, h, d or w, as in '30d'",

@@ -35,7 +35,11 @@ SERVED_BY = {
     "TO_PURGE": "asset_purge",
     "PURGED": "sqlite_autoindex_asset_1",
     "REFRESH": "sqlite_autoindex_asset_1",
+    "WARMTH": "sqlite_autoindex_asset_1",
     "TOUCH": "sqlite_autoindex_asset_1",
+    "UNHEATED": "asset_unheated",
+    "HEATED": "INTEGER PRIMARY KEY",
+    "SET_HEAT": "INTEGER PRIMARY KEY",
     "PIN": "sqlite_autoindex_asset_1",
     "DESCRIBE": "sqlite_autoindex_asset_1",
     "RECORD_DISCOVERED": "INTEGER PRIMARY KEY",
@@ -76,7 +80,7 @@ def raw() -> Iterator[sqlite3.Connection]:
 def plan_of(raw: sqlite3.Connection, sql: str) -> list[str]:
     """Return how SQLite would do it, line by line."""
     names = {"after", "upto", "directory", "first", "beyond", "now", "id", "type", "fields", "tags"}
-    names |= {"ctime_ns", "disk_bytes", "mode", "links", "accessed", "size", "mtime_ns", "inode"}
+    names |= {"ctime_ns", "disk_bytes", "mode", "links", "accessed", "heat", "size", "mtime_ns", "inode"}
     values = dict.fromkeys(names, 0) if ":" in sql else [0] * sql.count("?")
     if "?2" in sql:
         values = [0, 0]
@@ -93,7 +97,8 @@ def test_a_statement_has_its_index(raw: sqlite3.Connection, name: str, served_by
 
 
 @pytest.mark.parametrize(
-    ("order", "served_by"), [("last_access", "asset_by_access"), ("discovered_at", "asset_by_age")]
+    ("order", "served_by"),
+    [("heat", "asset_by_heat"), ("last_access", "asset_by_access"), ("discovered_at", "asset_by_age")],
 )
 def test_candidates_are_read_in_order(raw: sqlite3.Connection, order: str, served_by: str) -> None:
     """A page of candidates is a stretch of its index, entered where the page before ended."""

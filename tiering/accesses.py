@@ -3,25 +3,45 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from index.errors import IndexFullError
+from tiering.policies.heat import HeatPolicy
+from tiering.thermometer import from_fact, to_fact
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from index.asset import Asset, AssetId
     from index.catalog import Catalog
+    from tiering.policies.heat import Preset
+    from tiering.thermometer import Thermometer
+
+log = logging.getLogger(__name__)
 
 FLUSH_SECONDS: Final = 5.0
+PAGE: Final = 2000
+"""How many rows are given their heat in one commit."""
+FACT: Final = "heat"
 
 
 class Accesses:
     """Who was asked for since the last batch: at most one entry an asset."""
 
-    def __init__(self, catalog: Catalog, *, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        catalog: Catalog,
+        thermometer: Thermometer,
+        *,
+        capacity: Callable[[], int],
+        clock: Callable[[], float],
+    ) -> None:
+        """`capacity` is how many bytes the hot tier may hold."""
         self._catalog = catalog
+        self._thermometer = thermometer
+        self._capacity = capacity
         self._clock = clock
         self._recent: dict[AssetId, tuple[float, int]] = {}
 
@@ -35,14 +55,57 @@ class Accesses:
 
     async def run(self) -> None:
         """Write what was gathered every few seconds, for ever."""
+        await self.prepare()
         while True:
             await asyncio.sleep(FLUSH_SECONDS)
             await self.flush()
+            await self.receive()
+
+    async def prepare(self) -> None:
+        """Take up the clock of the last life, and measure heat anew where the preset is another one."""
+        meter, kept = self._thermometer, await self._catalog.recall(FACT)
+        before, row = None, 0
+        if kept is not None:
+            meter.volumes, last, before, row = from_fact(kept)
+            if last != meter.policy.preset:
+                # A change that was broken off is not gone on with: what it left undone is a little off, and fades.
+                before, row = last, 0
+        self._measure()
+        if before is not None:
+            await self._convert(before, row)
+        await self._remember()
+        self._catalog.warming = meter
+
+    def _measure(self) -> None:
+        self._thermometer.capacity = self._capacity()
+
+    async def _convert(self, before: Preset, row: int | None) -> None:
+        log.info("heat is measured anew: the preset has changed")
+        change = self._thermometer.converter(HeatPolicy(before))
+        while row is not None:
+            await self._remember(before, row)
+            row = await self._catalog.convert_heat(change, after=row, limit=PAGE)
+
+    async def _remember(self, before: Preset | None = None, row: int = 0) -> None:
+        meter = self._thermometer
+        fact = to_fact(meter.volumes, meter.policy.preset, before=before, row=row)
+        await self._catalog.remember(FACT, fact)
 
     async def flush(self) -> None:
         """Write what was gathered."""
         batch, self._recent = self._recent, {}
-        if batch:
-            # For want of room a few seconds of heat are lost, too.
-            with suppress(IndexFullError):
-                await self._catalog.touch(batch)
+        if not batch:
+            return
+        self._measure()
+        # For want of room a few seconds of heat are lost, too.
+        with suppress(IndexFullError):
+            await self._catalog.touch(batch)
+            await self._remember()
+
+    async def receive(self) -> None:
+        """Give heat to those on disk that have none yet: before that, no order by heat has them."""
+        if self._catalog.warming is not self._thermometer:
+            return
+        with suppress(IndexFullError):
+            while await self._catalog.receive(limit=PAGE) == PAGE:
+                pass

@@ -13,7 +13,7 @@ from tiering.tree import FileError
 from tiering.workers import for_each
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
     from index.asset import Asset
     from index.catalog import Catalog
@@ -63,17 +63,22 @@ class Keeper:
         space: Space,
         watermarks: Watermarks | None,
         policy: TierPolicy,
+        receive: Callable[[], Awaitable[None]],
         reason_to_wait: Callable[[], str | None],
         interval: float,
         clock: Callable[[], float],
     ) -> None:
-        """`watermarks` is None where the disk tells nothing; `reason_to_wait` says why nothing may leave it now."""
+        """`watermarks` is None where the disk tells nothing; `reason_to_wait` says why nothing may leave it now.
+
+        `receive` gives their place in the policy's order to those that have none yet.
+        """
         self._catalog = catalog
         self._demoter = demoter
         self._planner = planner
         self._space = space
         self.watermarks = watermarks
         self._policy = policy
+        self._receive = receive
         self.reason_to_wait = reason_to_wait
         self.interval = interval
         self._clock = clock
@@ -127,7 +132,7 @@ class Keeper:
     async def rank(self, asset: Asset) -> int | None:
         """Return how many assets go before this one, by the policy's order; None far down it."""
         before = 0
-        async for page in self._coldest_first():
+        async for page in self._in_order(self._policy.order):
             for each in page:
                 if each.id == asset.id:
                     return before
@@ -157,15 +162,21 @@ class Keeper:
                 log.warning("the disk is full and nothing more may leave it: %s", self.pressure())
 
     async def _carry_out(self, excess: int, reason: str) -> int:
-        """Demote page by page, counting what really became free."""
+        """Demote page by page, counting what really became free: the coldest, then what is old."""
         bout = Bout(excess)
-        async for page in self._coldest_first():
-            await self._work_through(page, bout, reason)
-            if bout.is_broken_off or self._is_over(page, bout.left):
-                break
+        await self._receive()
+        await self._go_through(self._policy.order, bout, reason)
+        if self._policy.order != self._policy.oldest_first and not bout.is_broken_off:
+            await self._go_through(self._policy.oldest_first, bout, reason)
         if bout.freed:
             log.info("demoted", extra={"bytes": bout.freed, "reason": reason})
         return bout.freed
+
+    async def _go_through(self, order: Sequence[str], bout: Bout, reason: str) -> None:
+        async for page in self._in_order(order):
+            await self._work_through(page, bout, reason)
+            if bout.is_broken_off or self._is_over(page, bout.left):
+                return
 
     async def _work_through(self, page: Sequence[Asset], bout: Bout, reason: str) -> None:
         """Demote of one page what is to go; what is spared is made up for by those that come after it."""
@@ -184,10 +195,10 @@ class Keeper:
 
         await for_each(steps, demote, at_once=AT_ONCE, name="demote")
 
-    async def _coldest_first(self) -> AsyncIterator[list[Asset]]:
+    async def _in_order(self, order: Sequence[str]) -> AsyncIterator[list[Asset]]:
         cursor = None
         while True:
-            page, cursor = await self._catalog.candidates(order=self._policy.order, limit=PAGE, after=cursor)
+            page, cursor = await self._catalog.candidates(order=order, limit=PAGE, after=cursor)
             if not page:
                 return
             yield page
