@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import os
 import time
+from collections import Counter
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -31,7 +32,7 @@ from tiering.store import (
     ThrottledError,
     UnavailableError,
 )
-from tiering.stores import s3, s3_connection, s3_credentials
+from tiering.stores import s3, s3_connection, s3_credentials, s3_uploads
 from tiering.stores.s3 import S3Store
 from tiering.stores.s3_connection import S3Settings
 from tiering.stores.s3_errors import Answer, error_class, translate
@@ -489,6 +490,33 @@ async def test_complete_that_fails_in_the_body(stack: AsyncExitStack) -> None:
     store = await connect(stack, at(endpoint))
     with pytest.raises(UnavailableError):
         await store.complete("key", "id", [Part(1, MD5.hex(), 1)])
+
+
+LISTED = (
+    b"<?xml version='1.0'?><ListPartsResult><IsTruncated>false</IsTruncated><Part><PartNumber>1</PartNumber>"
+    b"<ETag>e</ETag><Size>1</Size></Part></ListPartsResult>"
+)
+
+
+@pytest.mark.parametrize("late", [0, 1, 2, 1000])
+async def test_abort_is_repeated_while_parts_come_in(
+    stack: AsyncExitStack, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, late: int
+) -> None:
+    """A part under way may outlive the abort: the store is asked what is left and told again, not for ever."""
+    monkeypatch.setattr(s3_uploads, "ABORT_PAUSE", 0.001)
+    told: Counter[str] = Counter()
+
+    def reply(method: str) -> bytes:
+        told[method] += 1
+        gone = error(404, "NoSuchUpload")(method)
+        if method == "DELETE":
+            return answer(204)
+        return gone if told["GET"] > late else answer(200, LISTED)
+
+    store = await connect(stack, at(await stack.enter_async_context(answering(reply))))
+    await store.abort("key", "id")
+    assert told["DELETE"] == told["GET"] == min(late + 1, s3_uploads.ABORTS_MOST)
+    assert ("still has parts" in caplog.text) == (late == 1000)
 
 
 async def test_foreign_object_of_the_same_bytes(setup: S3Setup) -> None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import pytest
+from core import until
 from samples import NOW, an_asset
 from trees import open_descriptors, plant
 from uploads import ABLE, OPAQUE, a_bench
@@ -406,6 +407,27 @@ async def test_a_file_that_changes_under_way_is_sent_anew(work: Work) -> None:
     assert asset.generation == 2
     assert await work.bench.holds("a.txt") == b"another content"
     assert work.log.results == ["changed", "sent"]
+
+
+@pytest.mark.parametrize("content", [b"another content", LARGE[::-1]])
+async def test_a_newer_generation_ends_the_older_ones_upload(work: Work, content: bytes) -> None:
+    """Nobody wants it any more: it is given up before the next begins, and leaves nothing in the store."""
+    bench = work.bench
+    hold = Hold(operation="put_part", first=2, times=3)
+    bench.store.script = [hold]
+    await bench.found("a.txt", LARGE)
+    work.start()
+    await hold.reached.wait()
+    (bench.tree.root / "a.txt").write_bytes(content)
+    uploading = await bench.catalog.find(RelPath("a.txt"))
+    now = bench.tree.sight("a.txt")
+    await bench.catalog.apply(Change.about(uploading, Event.CHANGED, sighting=now, due_at=0.0))
+    asset = await work.becomes("a.txt", State.REPLICATED)
+    assert asset.generation == 2
+    assert await bench.holds("a.txt") == content
+    assert await bench.pending_uploads() == 0
+    assert await bench.catalog.uploads() == []
+    await until(lambda: work.uploader.under_way == 0)
 
 
 async def test_a_missing_file_is_left_to_the_reconciler(work: Work) -> None:

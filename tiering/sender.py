@@ -206,6 +206,9 @@ class Sender:
                 parcel.source, parcel.key, parcel.digests, parcel.attributes, condition
             )
         else:
+            if parcel.asset.generation > 1:
+                # An older generation may have been a large file, and its upload broken off.
+                await self._multipart.abandon(parcel.asset)
             await self._bandwidth.take(len(parcel.body))
             info = await self._store.put(parcel.key, parcel.body, parcel.attributes, condition)
             sent_bytes = len(parcel.body)

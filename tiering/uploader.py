@@ -15,11 +15,12 @@ from tiering.pacing import RETRY_MOST, backoff
 from tiering.source import AlteredError, NotYetError, Source
 from tiering.store import CredentialsError, RefusedError, StoreError, ThrottledError, UnavailableError
 from tiering.tree import FileError, MissingError, NotRegularError
+from tiering.turns import Turns
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from index.asset import Asset
+    from index.asset import Asset, AssetId
     from index.catalog import Catalog
     from tiering.observer import Observer
     from tiering.pacing import Pacer
@@ -63,6 +64,8 @@ class Uploader:
         self._settle = settle
         self._free = asyncio.Event()
         self._stopping = asyncio.Event()
+        self._attempts: dict[AssetId, asyncio.Task[None]] = {}
+        self._turns = Turns()
         self.under_way = 0
 
     def __repr__(self) -> str:
@@ -84,8 +87,15 @@ class Uploader:
                     await self._free.wait()
                     continue
                 for asset in await self._claim(room):
-                    self.under_way += 1
-                    group.create_task(self._work(asset), name=f"upload {asset.id}")
+                    self._begin(asset, group)
+
+    def _begin(self, asset: Asset, group: asyncio.TaskGroup) -> None:
+        """Upload it, and give up what may still be under way for an older generation: nobody wants that any more."""
+        older = self._attempts.get(asset.id)
+        if older is not None:
+            older.cancel()
+        self.under_way += 1
+        self._attempts[asset.id] = group.create_task(self._work(asset), name=f"upload {asset.id}")
 
     async def _claim(self, room: int) -> list[Asset]:
         """Return what is due, or wait for a reason to look again."""
@@ -111,8 +121,12 @@ class Uploader:
 
     async def _work(self, asset: Asset) -> None:
         try:
-            await self.upload(asset)
+            # What was given up has ended before the next begins: the two would share one multipart upload.
+            async with self._turns.take(asset.id):
+                await self.upload(asset)
         finally:
+            if self._attempts.get(asset.id) is asyncio.current_task():
+                del self._attempts[asset.id]
             self.under_way -= 1
             self._free.set()
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import logging
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from tiering.store import Absent, NotFoundError, Part, PendingUpload, Unchanged
@@ -17,7 +19,12 @@ if TYPE_CHECKING:
     from tiering.store import Attributes, Condition, ObjectInfo
     from tiering.stores.s3_requests import Requests
 
+log = logging.getLogger(__name__)
+
 _COPY_PART: Final = 1024**3
+ABORTS_MOST: Final = 5
+ABORT_PAUSE: Final = 0.2
+"""In seconds, for a part that is still coming in; twice as long each time."""
 
 
 class Uploads:
@@ -98,11 +105,20 @@ class Uploads:
         return True
 
     async def drop(self, key: str, upload_id: str) -> None:
-        """Abort an upload; one that is not there is no error."""
-        try:
+        """Abort an upload; one that is not there is no error.
+
+        A part that was under way may come in after that: S3 wants to be asked what is left, and told again.
+        """
+        for attempt in range(ABORTS_MOST):
+            await self._abort(key, upload_id)
+            if not await self.is_open(key, upload_id):
+                return
+            await asyncio.sleep(ABORT_PAUSE * 2**attempt)
+        log.warning("an upload that was aborted still has parts: %s", key, extra={"upload": upload_id})
+
+    async def _abort(self, key: str, upload_id: str) -> None:
+        with suppress(NotFoundError):
             await self._requests.ask("abort_multipart_upload", key, Key=self._requests.full(key), UploadId=upload_id)
-        except NotFoundError:
-            return
 
     async def pending(self) -> AsyncIterator[Sequence[PendingUpload]]:
         """Yield pages of the uploads that were neither completed nor aborted."""
