@@ -26,8 +26,9 @@ from tiering.discovery import Discovery
 from tiering.drain import Drain
 from tiering.inspector import Inspector
 from tiering.keeper import Keeper
-from tiering.keys import KEY_BYTES, MirrorLayout
+from tiering.keys import KEY_BYTES
 from tiering.lanes import Lanes
+from tiering.layouts import named, own
 from tiering.learning import learn_store
 from tiering.leases import LEASE_SECONDS, Leases
 from tiering.multipart import Multipart
@@ -61,6 +62,7 @@ if TYPE_CHECKING:
     from daemon.notify import Notifier
     from daemon.settings import Settings
     from index.catalog import Catalog
+    from tiering.keys import Layout
     from tiering.policy import TierPolicy
     from tiering.store import Store
     from tiering.tree import Tree
@@ -216,12 +218,20 @@ class Parts:
         return Prober(self.store, name=self._root_id, pacer=self.pacer, ready=self.catalog.work.set)
 
     @cached_property
+    def layout(self) -> Layout:
+        """The rule by which objects are named."""
+        chosen, key_bytes = self.settings.layout, KEY_BYTES - len(self.store.url.encode())
+        if chosen.rules is None:
+            return named(chosen.name, key_bytes=key_bytes)
+        return own([rule.rule() for rule in chosen.rules], key_bytes=key_bytes)
+
+    @cached_property
     def sender(self) -> Sender:
         """What brings one content to the store, and proves it."""
         upload = self.settings.upload
         return Sender(
             self.store,
-            MirrorLayout(key_bytes=KEY_BYTES - len(self.store.url.encode())),
+            self.layout,
             Multipart(self.catalog, self.store, budget=self.budget, bandwidth=self.bandwidth),
             sizes=Sizes(upload.multipart_above, upload.part_size),
             lanes=Lanes(LANES),

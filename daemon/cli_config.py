@@ -36,8 +36,16 @@ def check(context: typer.Context) -> None:
     for name, table in tables.items():
         render.show_line(f"[{name}]")
         for key, value in table.items():
-            render.show_line(f"# {key} is not set" if value is None else f"{key} = {json.dumps(value)}")
+            render.show_line(f"# {key} is not set" if value is None else f"{key} = {_toml(value)}")
     render.show_pairs((f"# {name}", value) for name, value in found.items())
+
+
+def _toml(value: object) -> str:
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{json.dumps(name)} = {_toml(said)}" for name, said in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_toml, value)) + "]"
+    return json.dumps(value)
 
 
 def _presence(path: Path) -> str:

@@ -121,11 +121,13 @@ def _drop(tables: dict[str, Any], location: tuple[int | str, ...]) -> None:
 
 def _problem(error: ErrorDetails, file: Path | None) -> Problem:
     section, *rest = map(str, error["loc"])
-    key = ".".join((section, *rest[:1]))
+    key = ".".join((section, *rest))
     where = _describe(file)
     value = error["input"]
     if isinstance(value, Override):
         where = variable_name(section, rest[0])
+    if error["type"] == "extra_forbidden" and rest[1:]:
+        return Problem(where, key, "unknown key", "leave it out")
     if error["type"] == "extra_forbidden":
         return _unknown_key(where, section, rest)
     if error["type"] == "model_type":

@@ -39,6 +39,7 @@ def find_contradictions(settings: Settings) -> Iterator[Contradiction]:
     yield from _places(settings)
     yield from _provider(settings)
     yield from _bucket_rules(settings)
+    yield from _layout(settings)
     yield from _aws(settings)
     yield from _socket(settings)
     yield from _peers(settings)
@@ -135,6 +136,16 @@ def _bucket_rules(settings: Settings) -> Iterator[Contradiction]:
             ("bucket.replicate_to", "bucket.replication_role", "bucket.versioning"),
             "replication needs versioning and a role",
             "set versioning = true and replication_role to the ARN of a role that may replicate",
+        )
+
+
+def _layout(settings: Settings) -> Iterator[Contradiction]:
+    layout = settings.layout
+    if layout.rules is not None and "name" in layout.model_fields_set:
+        yield Contradiction(
+            ("layout.rules", "layout.name"),
+            f"there are own rules, and the layout is '{layout.name}'",
+            "leave out name to have the rules, or the rules to have the layout of that name",
         )
 
 

@@ -6,11 +6,12 @@ later compares what they mean. A validator's message completes the sentence "the
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final, Literal, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Annotated, Final, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, ValidationInfo
@@ -183,15 +184,15 @@ def _endpoint(value: str) -> str:
     return value.rstrip("/")
 
 
-def _layout(value: object) -> object:
-    if value in {"creative", "episodic", "dated", "temporal"}:
-        raise wrong("arrives with a later version; should be 'mirror', which this version supports")
-    return value
-
-
-def _rules(value: object) -> None:
-    if value is not None:
-        raise wrong("own rules arrive with a later version; leave them out, the layout is 'mirror'")
+def _tables(value: object) -> tuple[object, ...] | None:
+    if isinstance(value, Override):
+        try:
+            value = json.loads(value)
+        except ValueError:
+            raise wrong("should be a list of tables, as JSON in the environment") from None
+    if value is not None and not (isinstance(value, list | tuple) and all(isinstance(each, dict) for each in value)):
+        raise wrong("should be a list of tables")
+    return None if value is None else tuple(value)
 
 
 def _days(value: timedelta) -> timedelta:
@@ -238,5 +239,5 @@ Listen = Annotated[Address | None, BeforeValidator(_address), PlainSerializer(la
 Located = Annotated[Path, BeforeValidator(_located), PlainSerializer(os.fspath)]
 StoreUrl = Annotated[str, BeforeValidator(_store_url)]
 Endpoint = Annotated[str, AfterValidator(_endpoint)]
-Layout = Annotated[Literal["mirror"], BeforeValidator(_layout)]
-NotYet = Annotated[None, BeforeValidator(_rules)]
+Tables = BeforeValidator(_tables)
+"""Reads a list of tables out of the environment."""

@@ -6,10 +6,12 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from daemon import fields
 from daemon.units import format_duration, format_size
+from tiering.layouts import Rule, own
+from tiering.template import Template, TemplateError
 
 MIB: Final = 1024**2
 LARGEST_PIECE: Final = 256 * MIB
@@ -83,11 +85,32 @@ class Bucket(Section):
     tls_only: fields.Flag = False
 
 
+class LayoutRule(Section):
+    """Where the assets of a type lie: all of them, or `where` these fields have these values."""
+
+    type: fields.Text
+    where: dict[str, str] = Field(default_factory=dict)
+    key: fields.Text
+
+    def rule(self) -> Rule:
+        """Return the rule. Raise TemplateError where the key is no template."""
+        return Rule(self.type, Template(self.key), self.where)
+
+
+def _make_a_layout(rules: tuple[LayoutRule, ...] | None) -> tuple[LayoutRule, ...] | None:
+    try:
+        if rules is not None:
+            own([rule.rule() for rule in rules])
+    except TemplateError as error:
+        raise fields.wrong(f"should make a layout: {error}") from None
+    return rules
+
+
 class Layout(Section):
     """How metadata become an object key."""
 
-    name: fields.Layout = "mirror"
-    rules: fields.NotYet = None
+    name: Literal["mirror", "creative", "episodic", "dated", "temporal"] = "mirror"
+    rules: Annotated[tuple[LayoutRule, ...] | None, fields.Tables, AfterValidator(_make_a_layout)] = None
 
 
 class Tiering(Section):

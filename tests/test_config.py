@@ -336,14 +336,27 @@ def test_no_such_variable(base: Path) -> None:
             '[cache]\nignore = "*.x"',
             "cache.ignore: is '*.x'; should be a list of names, as in ['a', 'b'] (in the environment: a,b)",
         ),
-        ('[layout]\nname = "flat"', "layout.name: is 'flat'; should be 'mirror'"),
         (
-            '[layout]\nname = "dated"',
-            "layout.name: is 'dated'; arrives with a later version; should be 'mirror', which this version supports",
+            '[layout]\nname = "flat"',
+            "layout.name: is 'flat'; should be 'mirror', 'creative', 'episodic', 'dated' or 'temporal'",
+        ),
+        ('[layout]\nrules = ["x"]', "layout.rules: is ['x']; should be a list of tables"),
+        (
+            '[layout]\nrules = [{type = "a", key = "{file}/x"}]',
+            "layout.rules: is [{'type': 'a', 'key': '{file}/x'}]; should make a layout: {file}/x: {file} must",
         ),
         (
-            '[layout]\nrules = ["x"]',
-            "layout.rules: is ['x']; own rules arrive with a later version; leave them out, the layout is 'mirror'",
+            '[layout]\nrules = [{type = "a", key = "{b}"}, {type = "c", key = "c"}]',
+            "layout.rules: is [{'type': 'a', 'key': '{b}'}, {'type': 'c', 'key': 'c'}]; should make a layout: c and",
+        ),
+        ('[layout]\nrules = [{type = "a"}]', "layout.rules.0.key: is {'type': 'a'}; Field required"),
+        (
+            '[layout]\nrules = [{type = "a", key = "a/{file}", path = "b"}]',
+            "layout.rules.0.path: unknown key; leave it out",
+        ),
+        (
+            '[layout]\nname = "creative"\nrules = [{type = "a", key = "a/{file}"}]',
+            "layout.rules: there are own rules, and the layout is 'creative'; leave out name",
         ),
         ('[tiering]\npolicy = "lfu"', "tiering.policy: is 'lfu'; should be 'heat', 'lru' or 'age'"),
         (

@@ -9,10 +9,14 @@ from __future__ import annotations
 
 import hashlib
 import re
-from typing import Final, Protocol
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, Protocol
 from urllib.parse import unquote_to_bytes
 
 from index.asset import RelPath, is_asset_path, path_from_bytes, path_to_bytes
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 COMPONENT_BYTES: Final = 255
 KEY_BYTES: Final = 1024
@@ -26,16 +30,46 @@ _PLAIN: Final = re.compile(r"[A-Za-z0-9 ._/-]{1,255}")
 """Most paths: nothing to escape, nothing to cut."""
 
 
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What a key is rendered from: the path, what people said, and what is known of the content.
+
+    `md5` is the whole content's, in hexadecimal; it and `mtime_ns` are None where they are not known.
+    """
+
+    path: RelPath
+    type: str | None = None
+    fields: Mapping[str, str] = field(default_factory=dict)
+    content_type: str | None = None
+    md5: str | None = None
+    mtime_ns: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """What a key says: the path, or only the file's name, or neither; and what the asset means."""
+
+    path: RelPath | None = None
+    file: str | None = None
+    type: str | None = None
+    fields: Mapping[str, str] = field(default_factory=dict)
+
+
 class Layout(Protocol):
-    """A rule that renders an asset's path to a key and parses it back."""
+    """A rule that renders what is known of an asset to a key, and parses it back."""
 
     name: str
+    needs_md5: bool
+    """Whether a key may need the MD5 of the whole content."""
 
-    def key_for(self, path: RelPath) -> str:
-        """Return the key, without the store's prefix. Never the same one for two paths."""
+    def keys_for(self, subject: Subject) -> tuple[str, ...]:
+        """Return the key, without the store's prefix, and the one to take where that is another asset's.
 
-    def path_of(self, key: str) -> RelPath | None:
-        """Return the path that renders to this key; None where only the object's metadata can tell."""
+        The last is never that of two paths. None at all where only the content can tell, and is not known.
+        """
+
+    def parse(self, key: str) -> Parsed | None:
+        """Return what the key says; None where it is no asset's, or only the object's metadata can tell."""
 
 
 class MirrorLayout:
@@ -45,12 +79,22 @@ class MirrorLayout:
     """
 
     name = "mirror"
+    needs_md5 = False
 
     def __init__(self, *, key_bytes: int = KEY_BYTES) -> None:
         self._key_bytes = key_bytes
 
-    def key_for(self, path: RelPath) -> str:
+    def keys_for(self, subject: Subject) -> tuple[str, ...]:
         """See Layout."""
+        return (self.key_for(subject.path),)
+
+    def parse(self, key: str) -> Parsed | None:
+        """See Layout."""
+        path = self.path_of(key)
+        return None if path is None else Parsed(path=path)
+
+    def key_for(self, path: RelPath) -> str:
+        """Return the key. Never the same one for two paths."""
         if len(path) <= self._key_bytes and _PLAIN.fullmatch(path):
             return path
         parts = [(_escape(part), part) for part in path.split("/")]
@@ -58,7 +102,7 @@ class MirrorLayout:
         return key if len(key.encode()) <= self._key_bytes else self._fit_whole(key, path)
 
     def path_of(self, key: str) -> RelPath | None:
-        """See Layout."""
+        """Return the path that renders to this key; None where only the object's metadata can tell."""
         if any(_CUT.search(part) for part in key.split("/")):
             return None
         path = path_from_bytes(unquote_to_bytes(key))

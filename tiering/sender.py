@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
+from weakref import WeakValueDictionary
 
 from index.asset import Proof, ProofMethod
 from tiering.evidence import is_as_proven, read_sha256
+from tiering.keys import Subject
 from tiering.metadata import Passport
 from tiering.multipart import fitting_part_size
 from tiering.store import Absent, Attributes, CorruptError, NotFoundError, PreconditionError, RefusedError, Unchanged
@@ -40,6 +42,10 @@ class ForeignObjectError(RefusedError):
     code = "conflict"
 
 
+class TakenError(Exception):
+    """The key is another asset's, and there is one more to try."""
+
+
 @dataclass(frozen=True, slots=True)
 class Sizes:
     """From how many bytes on a file goes in parts, and how large a part is."""
@@ -60,10 +66,10 @@ class Sent:
 
 @dataclass(frozen=True, slots=True)
 class Parcel:
-    """One content on its way to one key: `body` is None where it goes in parts."""
+    """One content on its way to one key, the first of `keys`: `body` is None where it goes in parts."""
 
     source: Source
-    key: str
+    keys: tuple[str, ...]
     digests: Digests
     attributes: Attributes
     body: bytes | None
@@ -72,6 +78,16 @@ class Parcel:
     def asset(self) -> Asset:
         """The asset whose content it is."""
         return self.source.asset
+
+    @property
+    def key(self) -> str:
+        """The key to which it goes."""
+        return self.keys[0]
+
+    @property
+    def at_next_key(self) -> Parcel:
+        """The same content on its way to the next key."""
+        return replace(self, keys=self.keys[1:])
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +123,7 @@ class Sender:
         self._budget = budget
         self._bandwidth = bandwidth
         self._clock = clock
+        self._under_way: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def send(self, source: Source, able: Capabilities) -> Sent:
         """Make sure that the store holds the content, and prove it.
@@ -116,7 +133,7 @@ class Sender:
         """
         async with self._parcel(source) as parcel:
             try:
-                copy = await self._deliver(parcel, able)
+                copy = await self._deliver_somewhere(parcel, able)
             except CorruptError:
                 # Where the file changed meanwhile, that is what happened, and not a fault of the store.
                 await self._lanes.run(source.confirm)
@@ -130,7 +147,8 @@ class Sender:
         size = source.size
         if size > self._sizes.multipart_above:
             await asyncio.to_thread(source.open)
-            digests = await asyncio.to_thread(source.hash_parts, fitting_part_size(size, self._sizes.part_size))
+            part_size = fitting_part_size(size, self._sizes.part_size)
+            digests = await asyncio.to_thread(source.hash_parts, part_size, with_md5=self._layout.needs_md5)
             yield self._address(source, digests, None)
             return
         async with self._budget.take(size):
@@ -147,7 +165,32 @@ class Sender:
             attributes = Attributes(digests.content_type, passport.to_metadata())
         except ValueError as error:
             raise RefusedError(str(error), hint="shorten the names of the file or of its directories") from error
-        return Parcel(source, self._layout.key_for(asset.path), digests, attributes, body)
+        return Parcel(source, self._keys(source, digests), digests, attributes, body)
+
+    def _keys(self, source: Source, digests: Digests) -> tuple[str, ...]:
+        """Return the keys that the asset may have. One that has its second key keeps it."""
+        asset = source.asset
+        subject = Subject(
+            asset.path,
+            asset.type,
+            asset.fields,
+            content_type=digests.content_type,
+            md5=digests.md5,
+            mtime_ns=source.sighting.fingerprint.mtime_ns,
+        )
+        keys = self._layout.keys_for(subject)
+        at = keys.index(asset.proof.key) if asset.proof is not None and asset.proof.key in keys else 0
+        return keys[at:]
+
+    async def _deliver_somewhere(self, parcel: Parcel, able: Capabilities) -> Copy:
+        while True:
+            # Two assets that mean the same would both find the key free, and the second overwrite the first.
+            lock = self._under_way.setdefault(parcel.key, asyncio.Lock())
+            try:
+                async with lock:
+                    return await self._deliver(parcel, able)
+            except TakenError:
+                parcel = parcel.at_next_key
 
     async def _deliver(self, parcel: Parcel, able: Capabilities) -> Copy:
         reused = await self._reuse(parcel, able)
@@ -189,7 +232,12 @@ class Sender:
         return Copy(info, method, "copied") if method is not None else None
 
     async def _adopt(self, parcel: Parcel, there: ObjectInfo, able: Capabilities) -> Copy | None:
-        """Take what is there for ours where it is proven to hold the content; None where it only says so."""
+        """Take what is there for ours where it is proven to hold the content; None where it only says so.
+
+        Raise TakenError where it is another asset's: two never share an object where each can have its own.
+        """
+        if len(parcel.keys) > 1 and _is_anothers(there, parcel.asset):
+            raise TakenError
         method = await self._prove(parcel, there, able) if _holds(there, parcel.digests) else None
         if method is None:
             return None
@@ -248,7 +296,7 @@ class Sender:
     def _proof(self, parcel: Parcel, copy: Copy) -> Proof:
         sighting = parcel.source.sighting
         return Proof(
-            key=parcel.key,
+            key=copy.info.key,
             etag=copy.info.etag,
             size=copy.info.size,
             sha256=parcel.digests.sha256,
@@ -285,6 +333,11 @@ def _next_condition(parcel: Parcel, there: ObjectInfo | None) -> Condition:
         key=parcel.key,
         hint="look at it; `tierd retry --overwrite` replaces it, renaming the local file avoids it",
     )
+
+
+def _is_anothers(there: ObjectInfo, asset: Asset) -> bool:
+    passport = Passport.from_metadata(there.metadata or {})
+    return passport is not None and passport.id != asset.id
 
 
 def _is_this(info: ObjectInfo, parcel: Parcel) -> bool:

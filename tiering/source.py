@@ -49,7 +49,10 @@ class AlteredError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Digests:
-    """What the bytes of a file are, as sent in parts of `part_size`: a file sent in one request has one part."""
+    """What the bytes of a file are, as sent in parts of `part_size`: a file sent in one request has one part.
+
+    `md5` is that of the whole, in hexadecimal; None for a file in parts where nobody asked for it.
+    """
 
     size: int
     sha256: str
@@ -57,6 +60,7 @@ class Digests:
     part_size: int
     multipart: bool
     content_type: str
+    md5: str | None = None
 
     @property
     def etag(self) -> str:
@@ -135,12 +139,14 @@ class Source:
         body = self._read_exactly(0, self.sighting.fingerprint.size)
         md5 = hashlib.md5(body, usedforsecurity=False).digest()
         sha256 = hashlib.sha256(body).hexdigest()
-        return body, Digests(len(body), sha256, (md5,), len(body), multipart=False, content_type=self._kind(body))
+        kind = self._kind(body)
+        return body, Digests(len(body), sha256, (md5,), len(body), multipart=False, content_type=kind, md5=md5.hex())
 
-    def hash_parts(self, part_size: int) -> Digests:
+    def hash_parts(self, part_size: int, *, with_md5: bool = False) -> Digests:
         """Read the content once and return what it is, sent in parts of `part_size` bytes."""
         size = self.sighting.fingerprint.size
         whole = hashlib.sha256()
+        whole_md5 = hashlib.md5(usedforsecurity=False) if with_md5 else None
         md5s = []
         head = self._read_exactly(0, min(mime.HEAD_BYTES, size))
         for start in range(0, size, part_size):
@@ -149,8 +155,18 @@ class Source:
                 chunk = self._read_exactly(at, min(_STEP, start + part_size - at, size - at))
                 whole.update(chunk)
                 md5.update(chunk)
+                if whole_md5 is not None:
+                    whole_md5.update(chunk)
             md5s.append(md5.digest())
-        return Digests(size, whole.hexdigest(), tuple(md5s), part_size, multipart=True, content_type=self._kind(head))
+        return Digests(
+            size,
+            whole.hexdigest(),
+            tuple(md5s),
+            part_size,
+            multipart=True,
+            content_type=self._kind(head),
+            md5=whole_md5.hexdigest() if whole_md5 is not None else None,
+        )
 
     def read_part(self, number: int, part_size: int) -> bytes:
         """Return part `number`, counted from 1."""
