@@ -20,6 +20,7 @@ from daemon import (
     cli_download,
     cli_moves,
     cli_operations,
+    cli_register,
     cli_upload,
     render,
 )
@@ -42,7 +43,7 @@ COMMANDS: Final[dict[str, tuple[Callable[..., object], ...]]] = {
         cli_operations.drain,
         cli_operations.resume,
     ),
-    "Assets": (cli_assets.list_assets, cli_assets.explain, cli_assets.rm),
+    "Assets": (cli_assets.list_assets, cli_assets.explain, cli_register.register, cli_assets.rm),
     "Files": (cli_download.get, cli_download.download, cli_upload.upload),
     "Tiers": (cli_moves.promote, cli_moves.demote, cli_moves.pin, cli_moves.unpin, cli_moves.retry),
 }

@@ -107,7 +107,7 @@ def test_the_commands_are_the_contracts() -> None:
     """These and no others, each with a help text."""
     names = {command.__name__.partition("_")[0] for group in cli.COMMANDS.values() for command in group}
     words = "serve status list get upload download promote demote pin unpin retry rm explain events stats verify"
-    assert names == {*words.split(), "drain", "resume", "doctor"}
+    assert names == {*words.split(), "drain", "resume", "doctor", "register"}
     assert all(command.__doc__ for group in cli.COMMANDS.values() for command in group)
 
 
@@ -605,6 +605,70 @@ def test_upload_from_outside(stub: Stub, tierd: Run, root: Path) -> None:
     assert tierd("upload", "x", "--to", "in") == 5
     assert [path.name for path in (root / "in").iterdir()] == ["x"]
     assert tierd("upload", "nowhere") == 3
+
+
+def test_register_says_what_files_are(stub: Stub, tierd: Run, root: Path) -> None:
+    """Only what is given is said; a dry run asks, and says nothing."""
+    said: list[Request] = []
+
+    def put(request: Request) -> Answer:
+        said.append(request)
+        return Answer(asset("d/a", "new"))
+
+    stub.answers |= {"PUT /v1/assets/d/a": put, "GET /v1/assets/d/a": Answer(asset("d/a"))}
+    told = ("--type", "product", "--field", "product=Power Dish Soap", "--field", "a=b=c", "--tag", "k=")
+    assert tierd("register", "--dry-run", "d/a", *told) == 0
+    assert not said
+    assert tierd("register", str(root / "d/a"), *told) == 0
+    assert said[0].body == {"type": "product", "fields": {"product": "Power Dish Soap", "a": "b=c"}, "tags": {"k": ""}}
+    assert tierd.out == "d/a\tdone\tnew\t5\t\n"
+    assert tierd("register", "d/a") == 0
+    assert said[1].body == {}
+    for wrong in ([], ["d/a", "--from", "x.csv"], ["--from", "x.csv", "--type", "t"], ["--from", "x.txt"]):
+        assert tierd("register", *wrong) == 2
+    assert tierd("register", "--from", "nowhere.csv") == 1
+
+
+def test_register_from_a_file(stub: Stub, tierd: Run) -> None:
+    """Rows that make no sense are named and skipped; so are those that the daemon refuses."""
+    said: list[Request] = []
+
+    def put(request: Request) -> Answer:
+        said.append(request)
+        return Answer(asset("a", "new"))
+
+    stub.answers |= {
+        "PUT /v1/assets/a": put,
+        "PUT /v1/assets/b": error(400, "bad-metadata", "season of a artifact cannot be 'x'", ""),
+    }
+    Path("t.csv").write_text('path,type,season,tag.mood\na,artifact,5,"calm, dark"\nb,artifact,x,\n,,,\na,b\na,,,\n')
+    assert tierd("register", "--from", "t.csv") == 4
+    assert [request.body for request in said] == [
+        {"type": "artifact", "fields": {"season": "5"}, "tags": {"mood": "calm, dark"}},
+        {},
+    ]
+    assert [line.split("\t")[:2] for line in tierd.out.splitlines()] == [
+        ["a", "done"],
+        ["b", "failed"],
+        ["t.csv:4", "failed"],
+        ["t.csv:5", "failed"],
+        ["a", "done"],
+    ]
+    said.clear()
+    rows = [
+        '{"path": "a", "type": "artifact", "fields": {"season": 5}}',
+        "",
+        "{",
+        "[]",
+        '{"path": 1}',
+        '{"path": "a", "season": 5}',
+        '{"path": "a", "fields": {"x": []}}',
+        '{"path": "a", "type": []}',
+    ]
+    Path("t.jsonl").write_text("\n".join(rows))
+    assert tierd("register", "--from", "t.jsonl") == 4
+    assert [request.body for request in said] == [{"type": "artifact", "fields": {"season": "5"}}]
+    assert [line.split("\t")[0] for line in tierd.out.splitlines()][1:] == [f"t.jsonl:{n}" for n in range(3, 9)]
 
 
 # The configuration
