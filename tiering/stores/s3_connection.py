@@ -75,9 +75,9 @@ class Connection:
 async def connected(settings: S3Settings) -> AsyncIterator[Connection]:
     """Open a bucket. Nothing is sent: a server or credentials that are missing show at the first call."""
     session = aioboto3.Session(profile_name=settings.profile, region_name=settings.region)
-    core = session._session  # noqa: SLF001 - the credential chain has no other door
-    credentials = Credentials(core)
-    core._credentials = live_credentials(credentials)  # noqa: SLF001 - nor has giving both libraries one answer
+    core = session._session  # noqa: SLF001 - giving both libraries one answer has no other door
+    credentials = Credentials(settings.profile)
+    core._credentials = live_credentials(credentials)  # noqa: SLF001 - likewise
     region = settings.region or session.region_name or "us-east-1"
     authorities = core.get_config_variable("ca_bundle")
     private = await asyncio.to_thread(Path(authorities).read_bytes) if authorities else None

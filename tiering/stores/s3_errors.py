@@ -15,13 +15,8 @@ import aiohttp
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
-    CredentialRetrievalError,
-    NoCredentialsError,
     ParamValidationError,
-    PartialCredentialsError,
     ProfileNotFound,
-    SSOError,
-    TokenRetrievalError,
 )
 from obstore.exceptions import BaseError, UnauthenticatedError
 
@@ -41,15 +36,7 @@ if TYPE_CHECKING:
 FOREIGN: Final = (BaseError, BotoCoreError, ClientError, aiohttp.ClientError, OSError, ValueError)
 """All that the two libraries are known to raise. TimeoutError is an OSError, and so is obstore's FileNotFoundError."""
 
-_NO_CREDENTIALS: Final = (
-    CredentialRetrievalError,
-    NoCredentialsError,
-    PartialCredentialsError,
-    ProfileNotFound,
-    SSOError,
-    TokenRetrievalError,
-    UnauthenticatedError,
-)
+_NO_CREDENTIALS: Final = (ProfileNotFound, UnauthenticatedError)
 
 _BY_CODE: Final[dict[str, type[StoreError]]] = {
     **dict.fromkeys(["NoSuchKey", "NoSuchUpload"], NotFoundError),
@@ -109,14 +96,6 @@ _HINTS: Final = {
 }
 
 _CREDENTIALS_HINT: Final = "the credentials come from {source}: renew or correct them"
-_NO_CREDENTIALS_HINT: Final = (
-    "no credentials were found: set AWS_PROFILE or AWS_ACCESS_KEY_ID, or write ~/.aws/credentials"
-)
-
-_PARTIAL_CREDENTIALS_HINT: Final = (
-    "one half of the credentials is missing: give both, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
-)
-
 _NO_ANSWER_HINTS: Final = (
     (
         re.compile("CERTIFICATE_VERIFY_FAILED|InvalidCertificate"),
@@ -180,17 +159,9 @@ def translate(error: BaseException, *, key: str, source: str) -> StoreError:
         return RefusedError(f"{key}: {error}", key=key)
     answer = read_answer(error)
     kind = CredentialsError if isinstance(error, _NO_CREDENTIALS) else error_class(answer)
-    hint = _HINTS.get(answer.code) or (
-        _about_credentials(error) if kind is CredentialsError else _about_silence(answer)
-    )
+    hint = _HINTS.get(answer.code) or (_CREDENTIALS_HINT if kind is CredentialsError else _about_silence(answer))
     said = " ".join(str(part) for part in (answer.status or "", answer.code, answer.message.rstrip(".")) if part)
     return kind(f"{key or 'the store'}: {said}", key=key, hint=hint.format(source=source))
-
-
-def _about_credentials(error: BaseException) -> str:
-    if "PartialCredentialsError" in f"{type(error).__name__} {error}":  # the Rust library tells it in its text
-        return _PARTIAL_CREDENTIALS_HINT
-    return _NO_CREDENTIALS_HINT if isinstance(error, _NO_CREDENTIALS) else _CREDENTIALS_HINT
 
 
 def _about_silence(answer: Answer) -> str:

@@ -85,6 +85,8 @@ class Requests:
             credentials = self._connection.credentials
             failure = translate(error, key=key, source=credentials.source)
             if isinstance(failure, CredentialsError):
+                fault = credentials.fault or failure
+                failure = CredentialsError(str(fault), key=key, hint=fault.hint)
                 credentials.forget()
             raise failure from error
 
