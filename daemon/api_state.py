@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Final
 from daemon import models
 from daemon.meanings import lacking
 from daemon.peers import Right
-from daemon.responses import bytes_response, json_response
-from daemon.route import Route
+from daemon.responses import Lines, bytes_response, json_response
+from daemon.route import JSON_LINES, Route
 from daemon.views import status_view
 from index.asset import printable
 from index.lifecycle import State
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from daemon.route import Call, Service
     from tiering.answers import Status
 
+HISTORY_PAGE: Final = 1000
 PROMETHEUS_TEXT: Final = "text/plain; version=0.0.4; charset=utf-8"
 
 
@@ -64,6 +65,17 @@ async def get_metrics(service: Service, call: Call) -> StreamResponse:  # noqa: 
     return bytes_response(service.render_metrics(), media=PROMETHEUS_TEXT)
 
 
+async def get_history(service: Service, call: Call) -> StreamResponse:
+    """Answer the latest reads, oldest first."""
+    lines, cursor = await Lines.begin(call.request), 0
+    while not service.followers.closed:
+        page, cursor = await service.catalog.accesses(cursor, limit=HISTORY_PAGE)
+        if not page:
+            break
+        await lines.write({"time": each.at, "id": each.asset, "size": each.size, "times": each.times} for each in page)
+    return lines.response
+
+
 PUBLIC: Final = (
     Route(
         method="GET",
@@ -92,5 +104,13 @@ ROUTES: Final = (
         handler=get_status,
         summary="Everything at a glance",
         answers={200: models.Status},
+    ),
+    Route(
+        method="GET",
+        template="/v1/history",
+        handler=get_history,
+        summary="The latest reads of assets, oldest first; one JSON document a line",
+        answers={200: models.Read},
+        media=JSON_LINES,
     ),
 )

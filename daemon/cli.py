@@ -21,6 +21,7 @@ from daemon import (
     cli_moves,
     cli_operations,
     cli_register,
+    cli_simulate,
     cli_upload,
     render,
 )
@@ -46,6 +47,7 @@ COMMANDS: Final[dict[str, tuple[Callable[..., object], ...]]] = {
     "Assets": (cli_assets.list_assets, cli_assets.explain, cli_register.register, cli_assets.rm),
     "Files": (cli_download.get, cli_download.download, cli_upload.upload),
     "Tiers": (cli_moves.promote, cli_moves.demote, cli_moves.pin, cli_moves.unpin, cli_moves.retry),
+    "Planning": (cli_simulate.simulate,),
 }
 
 

@@ -211,6 +211,10 @@ class Client:
         if follow:
             raise UnreachableError("the daemon ended the stream of events", "go on after the last cursor you saw")
 
+    def history(self) -> Iterator[Json]:
+        """Yield the latest reads that the daemon remembers, oldest first: `time`, `id` (a number), `size`, `times`."""
+        return self._wire.lines("GET", target("history"))
+
     def verify(self, *, deep: bool = False) -> Iterator[Json]:
         """Compare index, disk and store; `deep` reads all bytes. Yield `progress` objects, at last a `report`."""
         return self._report("verify", {"deep": deep})

@@ -244,6 +244,15 @@ class Released(Model):
     reason: str
 
 
+class Read(Model):
+    """`times` reads of one asset, the last of them at `time`. `id` is a number that stands for it here alone."""
+
+    time: Seconds
+    id: int
+    size: int
+    times: int
+
+
 class ErrorDetail(Model):
     """`code` is stable, `message` is for people, `hint` says what to do."""
 

@@ -92,7 +92,7 @@ def _refreshed(
         "mode": sighting.mode,
         "links": sighting.links,
         "accessed": accessed,
-        "heat": heat_after(connection, asset_id, accessed, 0, warming),
+        "heat": heat_after(connection, asset_id, accessed, warming),
     }
 
 

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from index.records import Record
     from index.totals import Summary, Totals
     from index.uploads import Upload, UploadedPart
-    from index.warmth import Warming
+    from index.warmth import Access, Warming
 
 T = TypeVar("T")
 
@@ -268,6 +268,10 @@ class Catalog:
     async def touch(self, accesses: Mapping[AssetId, tuple[float, int]]) -> None:
         """Note the last access to each asset, and how many there were. Raise IndexFullError."""
         await self._commits.share(lambda raw: warmth.touch(raw, accesses, self.warming), patient=False)
+
+    async def accesses(self, after: int, *, limit: int) -> tuple[Sequence[Access], int]:
+        """Return the recorded accesses with a higher cursor, in order, and the last cursor."""
+        return await self._connection.submit(lambda raw: warmth.accesses_after(raw, after, limit=limit))
 
     async def receive(self, *, limit: int) -> int:
         """Give heat to those on disk that have none, and return how many those were. Raise IndexFullError."""

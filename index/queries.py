@@ -93,15 +93,16 @@ REFRESH: Final = (
     " last_access = max(last_access, :accessed), heat = :heat"
     " WHERE id = :id AND size = :size AND mtime_ns = :mtime_ns AND inode = :inode"
 )
-WARMTH: Final = "SELECT heat, coalesce(size, proof_size, 0), last_access FROM asset WHERE id = ?"
+WARMTH: Final = (
+    "SELECT row, heat, coalesce(size, proof_size, 0), last_access FROM asset WHERE id = ? AND state <> 'gone'"
+)
 TOUCH: Final = (
-    "UPDATE asset SET last_access = max(last_access, ?), access_count = access_count + ?, heat = ?"
-    " WHERE id = ? AND state <> 'gone'"
+    "UPDATE asset SET last_access = max(last_access, ?), access_count = access_count + ?, heat = ? WHERE row = ?"
 )
 # asset_unheated
 UNHEATED: Final = (
     "SELECT row, size, last_access, access_count FROM asset INDEXED BY asset_unheated"
-    " WHERE heat IS NULL AND size IS NOT NULL ORDER BY last_access LIMIT ?"
+    " WHERE heat IS NULL AND size IS NOT NULL ORDER BY row LIMIT ?"
 )
 # The primary key of `asset`.
 HEATED: Final = (
@@ -125,6 +126,12 @@ EVENT_SPAN: Final = "SELECT (SELECT min(cursor) FROM event), (SELECT max(cursor)
 NEWEST_EVENT: Final = "SELECT seq FROM sqlite_sequence WHERE name = 'event'"
 BECAME_NEW: Final = "SELECT EXISTS (SELECT 1 FROM event WHERE cursor > ? AND after = 'new')"
 PRUNE_EVENTS: Final = "DELETE FROM event WHERE cursor < ?"
+
+# The primary key of `access`.
+ADD_ACCESS: Final = "INSERT INTO access (at, asset, size, times) VALUES (?, ?, ?, ?)"
+ACCESSES: Final = "SELECT cursor, at, asset, size, times FROM access WHERE cursor > ? ORDER BY cursor LIMIT ?"
+NEWEST_ACCESS: Final = "SELECT max(cursor) FROM access"
+PRUNE_ACCESSES: Final = "DELETE FROM access WHERE cursor <= ?"
 
 # The primary keys of `upload`, `part` and `fact`.
 BEGIN_UPLOAD: Final = "INSERT INTO upload (asset_id, key, upload_id, part_size, generation) VALUES (?, ?, ?, ?, ?)"

@@ -151,11 +151,23 @@ _SECOND: Final = (
     "CREATE INDEX asset_checked ON asset (checked_at) WHERE state = 'cold'",
 )
 
+# The latest accesses, for who wants to know what another policy would have made of them.
+_ACCESS: Final = """
+CREATE TABLE access (
+    cursor INTEGER PRIMARY KEY,
+    at REAL NOT NULL,
+    asset INTEGER NOT NULL,
+    size INTEGER NOT NULL,
+    times INTEGER NOT NULL
+) STRICT
+"""
+
 # How wanted an asset is, as the policy's arithmetic has it; NULL until somebody has asked for it, or it was taken in.
 _THIRD: Final = (
     "ALTER TABLE asset ADD COLUMN heat REAL",
     "CREATE INDEX asset_by_heat ON asset (heat) WHERE state = 'replicated' AND pinned = 0",
-    "CREATE INDEX asset_unheated ON asset (last_access) WHERE heat IS NULL AND size IS NOT NULL",
+    "CREATE INDEX asset_unheated ON asset (heat) WHERE heat IS NULL AND size IS NOT NULL",
+    _ACCESS,
 )
 
 MIGRATIONS: Final = (_FIRST, _SECOND, _THIRD)

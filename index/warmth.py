@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from index import queries
 
@@ -11,6 +11,27 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from index.asset import AssetId
+
+
+KEPT: Final = 1_000_000
+"""How many of the latest accesses are kept, of those that were recorded."""
+
+
+class Access(NamedTuple):
+    """`times` accesses to the asset with this number, which had so many bytes, the last of them then."""
+
+    at: float
+    asset: int
+    size: int
+    times: int
+
+
+class _Noted(NamedTuple):
+    at: float
+    row: int
+    size: int
+    times: int
+    heat: float | None
 
 
 class Warming(Protocol):
@@ -39,25 +60,37 @@ class Unwarmed:
 
 def touch(connection: sqlite3.Connection, accesses: Mapping[AssetId, tuple[float, int]], warming: Warming) -> None:
     """Note the last access to each asset, and how many there were; unknown ones are nobody's."""
-    connection.executemany(
-        queries.TOUCH,
-        (
-            (at, count, heat_after(connection, asset_id, at, count, warming), asset_id)
-            for asset_id, (at, count) in accesses.items()
-        ),
-    )
+    # In the order of ids, which is nearly that of rows: neighbours share pages.
+    found = (_after(connection, asset_id, *accesses[asset_id], warming) for asset_id in sorted(accesses))
+    noted = [each for each in found if each is not None]
+    connection.executemany(queries.TOUCH, [(each.at, each.times, each.heat, each.row) for each in noted])
+    seen = sorted(each[:4] for each in noted if each.times)
+    if seen:
+        connection.executemany(queries.ADD_ACCESS, seen)
+        (newest,) = connection.execute(queries.NEWEST_ACCESS).fetchone()
+        connection.execute(queries.PRUNE_ACCESSES, (newest - KEPT,))
 
 
-def heat_after(
-    connection: sqlite3.Connection, asset_id: AssetId, at: float, count: int, warming: Warming
-) -> float | None:
-    """Return the heat of an asset after so many accesses; one that only its access time shows is one, too."""
-    row = connection.execute(queries.WARMTH, (asset_id,)).fetchone()
-    if row is None:
+def heat_after(connection: sqlite3.Connection, asset_id: AssetId, at: float, warming: Warming) -> float | None:
+    """Return the heat of an asset that its access time says was used then."""
+    noted = _after(connection, asset_id, at, 0, warming)
+    return None if noted is None else noted.heat
+
+
+def _after(connection: sqlite3.Connection, asset_id: AssetId, at: float, count: int, warming: Warming) -> _Noted | None:
+    """Return what the row becomes; an access that only its time shows is one, too, but is not counted."""
+    found = connection.execute(queries.WARMTH, (asset_id,)).fetchone()
+    if found is None:
         return None
-    heat, size, last_access = row
+    row, heat, size, last_access = found
     times = count or int(at > last_access)
-    return warming.after_access(heat, size, times) if times else heat
+    return _Noted(at, row, size, count, warming.after_access(heat, size, times) if times else heat)
+
+
+def accesses_after(connection: sqlite3.Connection, cursor: int, *, limit: int) -> tuple[list[Access], int]:
+    """Return the accesses with a higher cursor, in order, and the last cursor."""
+    rows = connection.execute(queries.ACCESSES, (cursor, limit)).fetchall()
+    return [Access(*row[1:]) for row in rows], rows[-1][0] if rows else cursor
 
 
 def receive(connection: sqlite3.Connection, warming: Warming, *, limit: int) -> int:

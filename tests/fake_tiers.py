@@ -15,6 +15,7 @@ from index.asset import Asset, AssetId, Proof, ProofMethod, RelPath
 from index.errors import UnknownAssetError
 from index.lifecycle import HOT, State
 from index.records import Record
+from index.warmth import Access
 from tiering.answers import (
     BrakeState,
     ColdContent,
@@ -97,6 +98,10 @@ class FakeCatalog:
 
     async def events(self, after: int, *, limit: int) -> Sequence[Record]:
         return [record for record in self.records if record.cursor > after][:limit]
+
+    async def accesses(self, after: int, *, limit: int) -> tuple[Sequence[Access], int]:
+        found = [Access(NOW, 7, 100, 2), Access(NOW + 1, 8, 50, 1)][after:][:limit]
+        return found, after + len(found)
 
     async def oldest_event(self) -> int:
         return self.oldest if self.records else 0

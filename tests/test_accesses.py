@@ -68,3 +68,16 @@ async def test_an_asset_that_is_gone_disturbs_no_other(place: Place) -> None:
         await core.catalog.forget_gone(core.clock())
         await core.accesses.flush()
         assert (await core.find("here")).access_count == 1
+
+
+async def test_the_latest_are_remembered(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who, how large, how often; in order, and no more than are kept."""
+    monkeypatch.setattr("index.warmth.KEPT", 3)
+    async with place.core() as core:
+        some = [await core.hot(name, b"x" * number) for number, name in enumerate("abcde", 1)]
+        for asset in (*some, some[-1]):
+            core.accesses.record(asset)
+        await core.accesses.flush()
+        page, cursor = await core.catalog.accesses(0, limit=10)
+        assert [(each.size, each.times) for each in page] == [(3, 1), (4, 1), (5, 2)]
+        assert await core.catalog.accesses(cursor, limit=10) == ([], cursor)

@@ -40,6 +40,7 @@ POST /v1/unpin
 POST /v1/retry
 GET /v1/explain/{path}
 GET /v1/events
+GET /v1/history
 POST /v1/verify
 POST /v1/drain
 POST /v1/doctor

@@ -1,4 +1,4 @@
-"""Accesses, gathered in memory and written in batches: a lost batch loses a few seconds of heat and nothing else."""
+"""Accesses, gathered in memory and written in batches: a lost batch loses seconds of heat and nothing else."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-FLUSH_SECONDS: Final = 5.0
-PAGE: Final = 2000
+FLUSH_SECONDS: Final = 20.0
+PAGE: Final = 1000
 """How many rows are given their heat in one commit."""
 FACT: Final = "heat"
 
@@ -54,7 +54,7 @@ class Accesses:
         self._recent[asset.id] = (self._clock(), count + 1)
 
     async def run(self) -> None:
-        """Write what was gathered every few seconds, for ever."""
+        """Write what was gathered now and then, for ever."""
         await self.prepare()
         while True:
             await asyncio.sleep(FLUSH_SECONDS)
@@ -97,7 +97,7 @@ class Accesses:
         if not batch:
             return
         self._measure()
-        # For want of room a few seconds of heat are lost, too.
+        # For want of room some seconds of heat are lost, too.
         with suppress(IndexFullError):
             await self._catalog.touch(batch)
             await self._remember()
