@@ -46,7 +46,7 @@ torture: setup tools ## break everything, again and again, for hours (QUICK=1: m
 soak: setup ## everything at once for a while, with kills and faults (MINUTES=10, SEED=n repeats the choices)
 	PYTHONPATH=.:tests $(BIN)/python tests/soak.py $(or $(MINUTES),10) $(or $(SEED),$(shell date +%s))
 
-bench: setup ## measure beside s5cmd, rclone and nginx, alone on the machine (ONLY=P1, … P10, memory, scan)
+bench: setup ## measure beside s5cmd, rclone and nginx, alone on the machine (ONLY=P1, … P10, memory, scan, policy)
 	$(BIN)/python -m benchmarks $(ONLY)
 
 lint: setup
