@@ -4,8 +4,8 @@ BIN := .venv/bin
 STAMP := .venv/.ready
 
 .DEFAULT_GOAL := help
-TOOLS := strace
-# Programs of the operating system that the tests use; on Debian each is in the package of its name.
+TOOLS := strace systemd-analyze
+# Programs of the operating system that the tests use; on Debian each is in the package of its name's first word.
 
 .PHONY: help setup tools run test lint types contracts check torture demo bench lock format clean
 
@@ -29,7 +29,7 @@ tools: ## see to it that the tests' programs are there; as root on Debian, insta
 	@missing=$$(for each in $(TOOLS); do command -v $$each >/dev/null || echo $$each; done); \
 	test -z "$$missing" && exit; \
 	test "$$(id -u)" = 0 && command -v apt-get >/dev/null && apt-get -qq update && \
-	  apt-get -qq install --yes --no-install-recommends $$missing >/dev/null || \
+	  apt-get -qq install --yes --no-install-recommends $$(for each in $$missing; do echo $${each%%-*}; done) >/dev/null || \
 	  { echo "the tests need:" $$missing "; install them, on Debian and Ubuntu with apt-get" >&2; exit 1; }
 
 run: setup ## run the daemon on config.toml, in the foreground

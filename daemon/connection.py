@@ -10,6 +10,7 @@ import asyncio
 import json
 import logging
 from collections import Counter
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final, cast
 
 from aiohttp import web
@@ -34,6 +35,12 @@ _FULL: Final = (
 )
 
 
+_FIRST_WORDS_SECONDS: Final = 1.0
+"""For how long at the end who has just connected is waited for."""
+_STEPS_TO_CONNECT: Final = 4
+"""Turns of the loop from a socket that was accepted to its connection: asyncio makes a task of it, then a transport."""
+
+
 class Crowd:
     """The connections of one listener: at most `limit`, and of one user at most `share`.
 
@@ -46,6 +53,8 @@ class Crowd:
         self._share = share
         self._members: dict[int | None, set[Connection]] = {}
         self._idle: dict[Connection, None] = {}
+        self._silent: set[Connection] = set()
+        self._all_spoke = asyncio.Event()
         self.closed = False
 
     def __repr__(self) -> str:
@@ -59,7 +68,19 @@ class Crowd:
             return False
         self._members.setdefault(connection.uid, set()).add(connection)
         self._idle[connection] = None
+        self._silent.add(connection)
         return True
+
+    async def hear_out(self) -> None:
+        """Wait until everyone has asked for something once, or has gone."""
+        while self._silent:
+            self._all_spoke.clear()
+            await self._all_spoke.wait()
+
+    def _heard(self, connection: Connection) -> None:
+        self._silent.discard(connection)
+        if not self._silent:
+            self._all_spoke.set()
 
     def _size(self) -> int:
         return sum(map(len, self._members.values()))
@@ -82,6 +103,7 @@ class Crowd:
 
     def leave(self, connection: Connection) -> None:
         """Forget a connection."""
+        self._heard(connection)
         self._idle.pop(connection, None)
         members = self._members.get(connection.uid, set())
         members.discard(connection)
@@ -90,6 +112,7 @@ class Crowd:
 
     def began(self, connection: Connection) -> None:
         """Note that it is at work."""
+        self._heard(connection)
         self._idle.pop(connection, None)
 
     def ended(self, connection: Connection) -> None:
@@ -208,6 +231,13 @@ class Listener(web.Server):
         self._api = api
         self._limits = limits
         self._crowd = Crowd(limits.connections, limits.share)
+
+    async def hear_out(self) -> None:
+        """Let who has connected, and said nothing yet, say it; those whom the kernel has just handed over, too."""
+        for _ in range(_STEPS_TO_CONNECT):
+            await asyncio.sleep(0)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._crowd.hear_out(), _FIRST_WORDS_SECONDS)
 
     def close(self) -> None:
         """Take no new connection; those that are there go on."""

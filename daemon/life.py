@@ -21,7 +21,7 @@ from daemon.opening import ForeignStoreError, UnusableStoreError, mark_root, ope
 from daemon.owners import foreign_owners
 from daemon.reloading import Reloading
 from daemon.seal import is_sealed, seal
-from daemon.sockets import SocketError
+from daemon.sockets import SocketError, take_passed
 from daemon.stopping import CUT_SECONDS, Stopping
 from index.errors import CorruptIndexError, IndexFaultError
 from tiering.file_lease import ignore_sigio
@@ -29,6 +29,7 @@ from tiering.recovery import recover
 from tiering.tree import PRIVATE, Tree
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Callable
 
     from daemon.settings import Settings
@@ -58,7 +59,8 @@ def serve(settings: Settings, *, reload: Callable[[], Settings]) -> int:
         with ExitStack() as locks:
             for path in (settings.cache.root / PRIVATE / "lock", Path(f"{settings.index.path}.lock")):
                 locks.enter_context(hold_lock(path))
-            while not _live_once(settings, reload):
+            passed = take_passed(os.environ)
+            while not _live_once(settings, reload, passed):
                 pass
     except* IndexFaultError as errors:
         log.error("ended, since the index cannot be used; the next start recovers: %s", _first(errors))  # noqa: TRY400 - the message says it all
@@ -69,10 +71,10 @@ def serve(settings: Settings, *, reload: Callable[[], Settings]) -> int:
     return code
 
 
-def _live_once(settings: Settings, reload: Callable[[], Settings]) -> bool:
+def _live_once(settings: Settings, reload: Callable[[], Settings], passed: socket.socket | None) -> bool:
     """Live until the end, or until the index turns out to be broken: then it is set aside, and life begins anew."""
     try:
-        asyncio.run(_live(settings, reload))
+        asyncio.run(_live(settings, reload, passed))
     except* CorruptIndexError as errors:
         aside = set_aside(settings.index.path, "broken")
         log.error("the index is broken, and is rebuilt now; it is kept as %s (%s)", aside, _first(errors))  # noqa: TRY400 - a traceback would say nothing more
@@ -89,7 +91,7 @@ def _first(error: BaseException) -> BaseException:
     return error
 
 
-async def _live(settings: Settings, reload: Callable[[], Settings]) -> None:
+async def _live(settings: Settings, reload: Callable[[], Settings], passed: socket.socket | None) -> None:
     """Open what the daemon stands on, live, and close it, in this order whatever happens."""
     files = ThreadPoolExecutor(FILE_THREADS, thread_name_prefix="files")
     asyncio.get_running_loop().set_default_executor(files)
@@ -123,7 +125,7 @@ async def _live(settings: Settings, reload: Callable[[], Settings]) -> None:
                 stack.push_async_callback(parts.accesses.flush)
                 reloading = Reloading(settings, reload, apply=parts.adjust, notifier=notifier)
                 stopping.install(reload=reloading.reload)
-                await _begin(parts, stopping, notifier)
+                await _begin(parts, stopping, notifier, passed)
         except asyncio.CancelledError:
             if not stopping.requested.is_set():
                 raise
@@ -132,10 +134,14 @@ async def _live(settings: Settings, reload: Callable[[], Settings]) -> None:
     seal(tree, settings.index.path)
 
 
-async def _begin(parts: Parts, stopping: Stopping, notifier: Notifier) -> None:
+async def _begin(parts: Parts, stopping: Stopping, notifier: Notifier, passed: socket.socket | None) -> None:
     """Open the sockets and set everything going."""
     api, metrics = parts.settings.api, parts.settings.metrics
-    await parts.server.open_unix(api.socket, mode=api.mode, group=api.group)
+    if passed is None:
+        await parts.server.open_unix(api.socket, mode=api.mode, group=api.group)
+    else:
+        _compare(passed, api.socket)
+        await parts.server.take_over(passed.dup())  # A life closes its own; the next one needs it, too.
     if metrics.listen is not None:
         await parts.server.open_tcp(metrics.listen.host, metrics.listen.port)
     for name, work in parts.work().items():
@@ -145,6 +151,16 @@ async def _begin(parts: Parts, stopping: Stopping, notifier: Notifier) -> None:
     spare_the_collector()
     _announce(parts)
     notifier.ready()
+
+
+def _compare(passed: socket.socket, configured: Path) -> None:
+    """Warn where the command line would look for the socket in another place."""
+    if passed.getsockname() != str(configured):
+        log.warning(
+            "listening on %s, as the service manager says, but [api] socket is %s: make them the same",
+            passed.getsockname(),
+            configured,
+        )
 
 
 async def _end(

@@ -29,7 +29,7 @@ class Server:
     def __init__(self, service: Service, *, grace_seconds: float) -> None:
         self._service = service
         self._grace_seconds = grace_seconds
-        self._listeners: list[tuple[Listener, web.ServerRunner]] = []
+        self._listeners: list[tuple[Listener, web.ServerRunner, web.SockSite]] = []
         self._socket: tuple[Path, int] | None = None
         self.port: int | None = None
 
@@ -40,6 +40,10 @@ class Server:
         """Serve everything on a unix socket at `path`."""
         sock = bind_unix(path, mode=mode, group=group)
         self._socket = (path, os.lstat(path).st_ino)
+        return await self.take_over(sock)
+
+    async def take_over(self, sock: socket.socket) -> Self:
+        """Serve everything on a socket that listens already, and is nobody's to remove. It is closed at the end."""
         await self._serve(sock, Api(self._service))
         return self
 
@@ -54,18 +58,21 @@ class Server:
         listener = Listener(api, self._service.limits)
         runner = web.ServerRunner(listener, shutdown_timeout=self._grace_seconds / _PHASES)
         await runner.setup()
-        self._listeners.append((listener, runner))
-        await web.SockSite(runner, sock, backlog=BACKLOG).start()
+        site = web.SockSite(runner, sock, backlog=BACKLOG)
+        self._listeners.append((listener, runner, site))
+        await site.start()
 
     async def stop(self) -> None:
-        """Take nobody new, let answers end within the grace time, cut what is left and remove the socket file."""
+        """Take nobody new, let answers end within the grace time, cut what is left and remove the socket file.
+
+        Who had connected by then is answered: nobody else would.
+        """
         self._remove_socket()
         self._service.followers.close()
+        listeners, self._listeners = self._listeners, []
         async with asyncio.TaskGroup() as group:
-            for listener, runner in self._listeners:
-                listener.close()
-                group.create_task(runner.cleanup())
-        self._listeners.clear()
+            for listener, runner, site in listeners:
+                group.create_task(_close(listener, runner, site))
 
     def _remove_socket(self) -> None:
         if self._socket is None:
@@ -75,3 +82,11 @@ class Server:
             if path.lstat().st_ino == inode:  # Not that of a daemon that has taken over.
                 path.unlink()
         self._socket = None
+
+
+async def _close(listener: Listener, runner: web.ServerRunner, site: web.SockSite) -> None:
+    """Stop listening, let those speak who had come before, and end."""
+    await site.stop()
+    await listener.hear_out()
+    listener.close()
+    await runner.cleanup()

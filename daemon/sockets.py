@@ -1,4 +1,4 @@
-"""Listening sockets, with the right mode from their first moment."""
+"""Listening sockets: the service manager's, or our own, with the right mode from their first moment."""
 
 from __future__ import annotations
 
@@ -10,13 +10,39 @@ from typing import TYPE_CHECKING, Final
 from daemon.accounts import group_id
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
 BACKLOG: Final = 256
+_FIRST_PASSED: Final = 3
+"""The descriptor that systemd passes first."""
 
 
 class SocketError(Exception):
     """A socket cannot be listened on; the message says which and why."""
+
+
+def take_passed(environment: Mapping[str, str]) -> socket.socket | None:
+    """Return the unix socket that the service manager listens on for us; None where it passed none. Raise SocketError.
+
+    Whoever connects while no daemon runs waits in its queue. Its name, owner and mode are the service manager's.
+    """
+    if environment.get("LISTEN_PID") != str(os.getpid()):
+        return None  # Passed to another process, whose environment we have.
+    count = environment.get("LISTEN_FDS", "")
+    if count != "1":
+        raise SocketError(f"the service manager passed {count or 'no'} sockets: give its socket unit one ListenStream=")
+    try:
+        sock = socket.socket(fileno=_FIRST_PASSED)
+    except OSError as error:
+        raise SocketError(f"what the service manager passed is no socket: {error.strerror}") from error
+    if sock.family != socket.AF_UNIX or not sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+        raise SocketError(
+            "what the service manager passed is no listening unix socket: give its unit a ListenStream=/…"
+        )
+    os.set_inheritable(_FIRST_PASSED, False)  # noqa: FBT003 - the only way to call it
+    sock.settimeout(0)
+    return sock
 
 
 def bind_unix(path: Path, *, mode: int, group: str | None) -> socket.socket:
