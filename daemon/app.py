@@ -22,6 +22,7 @@ from daemon.watchdog import Pulse, Watchdog
 from tiering.accesses import Accesses
 from tiering.clearance import Clearance
 from tiering.demoter import Demoter
+from tiering.departures import Departures
 from tiering.discovery import Discovery
 from tiering.drain import Drain
 from tiering.inspector import Inspector
@@ -34,6 +35,7 @@ from tiering.leases import LEASE_SECONDS, Leases
 from tiering.multipart import Multipart
 from tiering.orders import Orders
 from tiering.pacing import Bandwidth, ByteBudget, Pacer
+from tiering.passage import Passage
 from tiering.planner import Planner
 from tiering.policies.age import AgePolicy
 from tiering.policies.heat import PRESETS, HeatPolicy
@@ -160,6 +162,11 @@ class Parts:
         return Thermometer(HeatPolicy(PRESETS[self.settings.tiering.preset]), clock=time.time)
 
     @cached_property
+    def departures(self) -> Departures:
+        """What the policy sent away lately."""
+        return Departures(self.thermometer, observer=self.metrics)
+
+    @cached_property
     def planner(self) -> Planner:
         """Which assets may leave the disk, and which stay."""
         return Planner(residence(self.settings), self.policy, is_leased=self.leases.is_held)
@@ -183,8 +190,8 @@ class Parts:
             self.planner,
             space=self.space,
             watermarks=watermarks(self.settings),
-            policy=self.policy,
             receive=self.accesses.receive,
+            left=self.departures.left,
             reason_to_wait=self.clearance.reason_to_wait,
             interval=self.settings.tiering.interval.total_seconds(),
             clock=time.time,
@@ -368,6 +375,7 @@ class Parts:
     @cached_property
     def tiers(self) -> Tiers:
         """What applications ask for, one asset at a time."""
+        cut = self.settings.tiering.admission == "cut"
         return Tiers(
             self.catalog,
             self.tree,
@@ -377,6 +385,7 @@ class Parts:
             demoter=self.demoter,
             leases=self.leases,
             accesses=self.accesses,
+            passage=Passage(self.store, self.departures, doubt=self.promoter.begin, cut=cut),
             lanes=Lanes(LANES),
         )
 

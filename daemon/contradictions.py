@@ -36,6 +36,7 @@ class Contradiction:
 def find_contradictions(settings: Settings) -> Iterator[Contradiction]:
     """Yield everything in the settings that contradicts itself or the machine."""
     yield from _watermarks(settings)
+    yield from _admission(settings)
     yield from _places(settings)
     yield from _provider(settings)
     yield from _bucket_rules(settings)
@@ -56,6 +57,16 @@ def _watermarks(settings: Settings) -> Iterator[Contradiction]:
             ("cache.low_watermark", "cache.high_watermark"),
             f"{low} is not below high_watermark ({high})",
             "demotion starts at the high one and stops at the low one: choose a lower low_watermark",
+        )
+
+
+def _admission(settings: Settings) -> Iterator[Contradiction]:
+    tiering = settings.tiering
+    if tiering.admission == "cut" and tiering.policy != "heat":
+        yield Contradiction(
+            ("tiering.admission", "tiering.policy"),
+            f"'cut' compares heat, and policy is '{tiering.policy}'",
+            "leave admission 'off', or choose policy = 'heat'",
         )
 
 

@@ -42,6 +42,7 @@ _REQUESTS: Final = ("hit", "miss", "error")
 _UPLOADS: Final = ("sent", "adopted", "copied", "changed", "deferred", "refused", _OTHER)
 _PROMOTIONS: Final = ("restored", "deferred", "damaged", "overtaken", "no-space", _OTHER)
 _DEMOTIONS: Final = ("watermark", "age", "request", "space", _OTHER)
+_DECISIONS: Final = ("promoted", "streamed")
 _OPERATIONS: Final = (*OPERATIONS, _OTHER)
 _ANSWERS: Final = (
     "ok", "not-found", "precondition", "unavailable", "throttled", "credentials", "refused", "corrupt", _OTHER,
@@ -81,6 +82,14 @@ class Metrics:
         self._promotions = _Tallies(registry, "promotions", "Promotions that ended.", _PROMOTIONS)
         self._promotion_seconds = _seconds(registry, "promotion", "How long promotions took.")
         self._demotions = _Tallies(registry, "demotions", "Local copies removed, by why.", _DEMOTIONS, label="reason")
+        self._regrets = Counter(
+            "tierd_demotions_regretted",
+            "Assets asked for again within a half-life after the policy demoted them.",
+            registry=registry,
+        )
+        self._admissions = _Tallies(
+            registry, "admissions", "Cold contents asked for, by what was decided.", _DECISIONS, label="decision"
+        )
         self._mismatches = Counter(
             "tierd_verification_failures", "Remote copies found missing or wrong.", registry=registry
         )
@@ -137,6 +146,16 @@ class Metrics:
         """See Observer."""
         del asset
         self._demotions.add(reason)
+
+    def regretted(self, asset: Asset) -> None:
+        """See Observer."""
+        del asset
+        self._regrets.inc()
+
+    def admitted(self, asset: Asset, decision: str) -> None:
+        """See Observer."""
+        del asset
+        self._admissions.add(decision)
 
     def mismatched(self, asset: Asset) -> None:
         """See Observer."""

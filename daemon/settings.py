@@ -118,6 +118,7 @@ class Tiering(Section):
 
     policy: Literal["heat", "lru", "age"] = "heat"
     preset: Literal["requests", "balanced", "bytes"] = "balanced"
+    admission: Literal["off", "cut"] = "off"
     cold_after: fields.Duration = timedelta(days=30)
     cool_down: fields.Duration = timedelta(minutes=10)
     min_residence: fields.Duration = timedelta(minutes=10)

@@ -22,6 +22,7 @@ from index.lifecycle import State
 from tiering.accesses import Accesses
 from tiering.answers import HotContent
 from tiering.demoter import Demoter
+from tiering.departures import Departures
 from tiering.discovery import Discovery
 from tiering.file_lease import ignore_sigio
 from tiering.inspector import Inspector
@@ -33,6 +34,7 @@ from tiering.multipart import Multipart
 from tiering.observer import SilentObserver
 from tiering.orders import Orders
 from tiering.pacing import Bandwidth, ByteBudget, Pacer
+from tiering.passage import Passage
 from tiering.planner import Planner, Residence
 from tiering.policies.heat import PRESETS, HeatPolicy
 from tiering.policies.lru import LruPolicy
@@ -82,6 +84,8 @@ class Witness(SilentObserver):
     def __init__(self) -> None:
         self.promotions: Counter[str] = Counter()
         self.demotions: Counter[str] = Counter()
+        self.regrets: list[str] = []
+        self.admissions: Counter[str] = Counter()
         self.mismatches = 0
         self.checks: Counter[tuple[str, str]] = Counter()
 
@@ -92,6 +96,14 @@ class Witness(SilentObserver):
     def demoted(self, asset: Asset, reason: str) -> None:
         """See Observer."""
         self.demotions[reason] += 1
+
+    def regretted(self, asset: Asset) -> None:
+        """See Observer."""
+        self.regrets.append(asset.path)
+
+    def admitted(self, asset: Asset, decision: str) -> None:
+        """See Observer."""
+        self.admissions[decision] += 1
 
     def mismatched(self, asset: Asset) -> None:
         """See Observer."""
@@ -115,6 +127,7 @@ class Rules:
     quiet: float = 0.0
     policy: str = "lru"
     preset: str = "balanced"
+    cut: bool = False
 
 
 class Core:
@@ -143,6 +156,7 @@ class Core:
         self.space = Space(catalog, tree, size_limit=rules.size_limit)
         self.thermometer = Thermometer(HeatPolicy(PRESETS[rules.preset]), clock=clock)
         self.accesses = Accesses(catalog, self.thermometer, capacity=lambda: self.space.usage().capacity, clock=clock)
+        self.departures = Departures(self.thermometer, observer=observer)
         self.prober = Prober(store, name="core", pacer=self.pacer, ready=lambda: None)
         self.prober.capabilities, self.prober.reason = ABLE, ""
         self.discovery = Discovery(catalog, store, doubted=doubted, pacer=self.pacer, clock=clock)
@@ -190,8 +204,8 @@ class Core:
             self.planner,
             space=self.space,
             watermarks=Watermarks(0.8, 0.5) if rules.size_limit is not None else None,
-            policy=policy,
             receive=self.accesses.receive,
+            left=self.departures.left,
             reason_to_wait=lambda: self.obstacle,
             interval=60.0,
             clock=clock,
@@ -218,6 +232,7 @@ class Core:
             demoter=self.demoter,
             leases=self.leases,
             accesses=self.accesses,
+            passage=Passage(store, self.departures, doubt=self.promoter.begin, cut=rules.cut),
             lanes=Lanes(1),
         )
         self.orders = Orders(

@@ -59,6 +59,7 @@ TABLE = {
     "tiering": {
         "policy": "heat",
         "preset": "balanced",
+        "admission": "off",
         "cold_after": "30d",
         "cool_down": "10m",
         "min_residence": "10m",
@@ -240,6 +241,7 @@ def test_every_key_can_be_overridden(base: Path) -> None:
         "TIERD_LAYOUT__NAME": "mirror",
         "TIERD_TIERING__POLICY": "age",
         "TIERD_TIERING__PRESET": "bytes",
+        "TIERD_TIERING__ADMISSION": "off",
         "TIERD_TIERING__COLD_AFTER": "0",
         "TIERD_TIERING__COOL_DOWN": "500ms",
         "TIERD_TIERING__MIN_RESIDENCE": "2h",

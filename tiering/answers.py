@@ -6,16 +6,15 @@ Paths are relative to the cache root unless the name says otherwise; times are s
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import AsyncIterator, Mapping
     from pathlib import Path
 
     from index.asset import Asset, RelPath, Sighting
     from index.lifecycle import State
     from index.listing import Query
-    from tiering.arrival import Reader
     from tiering.leases import Lease
 
 
@@ -43,6 +42,19 @@ class HotContent:
     hit: bool
 
 
+class Chunks(Protocol):
+    """Bytes that arrive: iterate, and close it in any case."""
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        """Return what to iterate over."""
+
+    async def __anext__(self) -> bytes:
+        """Return the next bytes."""
+
+    async def aclose(self) -> None:
+        """Stop reading. Safe to repeat."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ColdContent:
     """A whole asset on its way from the store. The last chunk comes only after the digest agreed.
@@ -55,7 +67,7 @@ class ColdContent:
     size: int
     sha256: str
     mtime_ns: int
-    chunks: Reader
+    chunks: Chunks
 
 
 Content = HotContent | ColdContent

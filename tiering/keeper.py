@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from tiering.demoter import Demoter
     from tiering.outcome import Outcome
     from tiering.planner import Demotion, Planner
-    from tiering.policy import TierPolicy
     from tiering.space import Space
     from tiering.watermarks import Watermarks
 
@@ -62,23 +61,24 @@ class Keeper:
         *,
         space: Space,
         watermarks: Watermarks | None,
-        policy: TierPolicy,
         receive: Callable[[], Awaitable[None]],
+        left: Callable[[Asset], None],
         reason_to_wait: Callable[[], str | None],
         interval: float,
         clock: Callable[[], float],
     ) -> None:
         """`watermarks` is None where the disk tells nothing; `reason_to_wait` says why nothing may leave it now.
 
-        `receive` gives their place in the policy's order to those that have none yet.
+        `receive` gives their place in the policy's order to those that have none yet; `left` is told who was demoted.
         """
         self._catalog = catalog
         self._demoter = demoter
         self._planner = planner
         self._space = space
         self.watermarks = watermarks
-        self._policy = policy
+        self._policy = planner.policy
         self._receive = receive
+        self._left = left
         self.reason_to_wait = reason_to_wait
         self.interval = interval
         self._clock = clock
@@ -191,7 +191,10 @@ class Keeper:
     async def _demote_all(self, steps: Sequence[Demotion], bout: Bout) -> None:
         async def demote(step: Demotion) -> None:
             if not bout.is_broken_off:
-                bout.note(step, await self._demoter.demote(step.asset, reason=step.reason))
+                outcome = await self._demoter.demote(step.asset, reason=step.reason)
+                bout.note(step, outcome)
+                if outcome.done:
+                    self._left(step.asset)
 
         await for_each(steps, demote, at_once=AT_ONCE, name="demote")
 

@@ -23,6 +23,12 @@ class Observer(Protocol):
     def demoted(self, asset: Asset, reason: str) -> None:
         """A local copy was removed, because of `watermark`, `age`, `request` or `space`."""
 
+    def regretted(self, asset: Asset) -> None:
+        """An asset that the policy had sent away was asked for again within its half-life."""
+
+    def admitted(self, asset: Asset, decision: str) -> None:
+        """A cold content was asked for: it is `promoted`, or `streamed` without that, where there is a choice."""
+
     def mismatched(self, asset: Asset) -> None:
         """A remote copy was found missing or wrong."""
 
@@ -55,6 +61,12 @@ class SilentObserver:
         """See Observer."""
 
     def demoted(self, asset: Asset, reason: str) -> None:
+        """See Observer."""
+
+    def regretted(self, asset: Asset) -> None:
+        """See Observer."""
+
+    def admitted(self, asset: Asset, decision: str) -> None:
         """See Observer."""
 
     def mismatched(self, asset: Asset) -> None:

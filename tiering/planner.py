@@ -36,7 +36,7 @@ class Planner:
 
     def __init__(self, residence: Residence, policy: TierPolicy, *, is_leased: Callable[[AssetId], bool]) -> None:
         self.residence = residence
-        self._policy = policy
+        self.policy = policy
         self._is_leased = is_leased
 
     def reason_to_stay(self, asset: Asset, *, now: float, by_hand: bool = False) -> str | None:
@@ -65,7 +65,7 @@ class Planner:
 
     def is_old(self, asset: Asset, *, now: float) -> bool:
         """Whether nobody has asked for it for so long that it leaves even where there is room."""
-        return self._policy.idle(asset, now=now) >= self.residence.cold_after
+        return self.policy.idle(asset, now=now) >= self.residence.cold_after
 
     def plan(self, coldest_first: Iterable[Asset], *, excess: int, reason: str, now: float) -> list[Demotion]:
         """Choose, in the given order, what frees `excess` bytes, and beyond that what is old."""

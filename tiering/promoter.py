@@ -70,6 +70,10 @@ class Promoter:
     def __len__(self) -> int:
         return len(self._arrivals)
 
+    def is_under_way(self, asset: Asset) -> bool:
+        """Whether it is being promoted."""
+        return asset.id in self._arrivals
+
     def begin(self, asset: Asset) -> Arrival:
         """Begin to promote a cold asset, or join who has begun."""
         arrival = self._arrivals.get(asset.id)

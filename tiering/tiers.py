@@ -21,15 +21,16 @@ from tiering.store import UnavailableError
 from tiering.tree import BusyError, FileError, MissingError
 
 if TYPE_CHECKING:
-    from index.asset import Asset, RelPath, Sighting
+    from index.asset import Asset, Proof, RelPath, Sighting
     from index.catalog import Catalog
     from tiering.accesses import Accesses
-    from tiering.answers import Content
+    from tiering.answers import Chunks, Content
     from tiering.arrival import Arrival
     from tiering.demoter import Demoter
     from tiering.discovery import Discovery
     from tiering.lanes import Lanes
     from tiering.leases import Lease, Leases
+    from tiering.passage import Passage
     from tiering.promoter import Promoter
     from tiering.reconciler import Reconciler
     from tiering.tree import Tree
@@ -52,6 +53,7 @@ class Tiers:
         demoter: Demoter,
         leases: Leases,
         accesses: Accesses,
+        passage: Passage,
         lanes: Lanes,
     ) -> None:
         self._catalog = catalog
@@ -62,6 +64,7 @@ class Tiers:
         self._demoter = demoter
         self._leases = leases
         self._accesses = accesses
+        self._passage = passage
         self._lanes = lanes
 
     async def find(self, path: RelPath) -> Asset:
@@ -106,6 +109,7 @@ class Tiers:
         """
         deadline = asyncio.get_running_loop().time() + wait
         asset = await self.find(path)
+        self._passage.asked(asset)
         hit = True
         for _ in range(MOVES_MOST):
             lease = await self._lease_if_hot(asset)
@@ -162,6 +166,7 @@ class Tiers:
         Raise what open raises.
         """
         asset = await self.find(path)
+        self._passage.asked(asset)
         hit = True
         for _ in range(MOVES_MOST):
             hot = await self._open_hot(asset, hit=hit)
@@ -170,6 +175,9 @@ class Tiers:
                 return hot
             hit = hit and asset.state in HOT
             if whole and asset.state is State.COLD:
+                if (passing := self._pass_through(asset)) is not None:
+                    self._accesses.record(asset)
+                    return passing
                 arrival = self._promoter.begin(asset)
                 cold = await _read_along(arrival)
                 if cold is not None:
@@ -180,6 +188,12 @@ class Tiers:
             else:
                 asset = await self._bring(asset)
         raise ConflictError(f"{printable(path)} moves too often", hint="ask again")
+
+    def _pass_through(self, asset: Asset) -> ColdContent | None:
+        """Return the content as it comes from the store; None where it is to be promoted for that."""
+        if asset.proof is None or self._promoter.is_under_way(asset) or self._passage.is_admitted(asset):
+            return None
+        return _cold_content(asset, asset.proof, self._passage.chunks(asset, asset.proof))
 
     async def _open_hot(self, asset: Asset, *, hit: bool) -> HotContent | None:
         if asset.state not in HOT:
@@ -233,10 +247,8 @@ async def _read_along(arrival: Arrival) -> ColdContent | None:
     reader = stream.follow() if stream is not None else None
     if reader is None or asset.proof is None:
         return None
-    return ColdContent(
-        asset=asset,
-        size=asset.proof.size,
-        sha256=asset.proof.sha256,
-        mtime_ns=asset.proof.mtime_ns,
-        chunks=reader,
-    )
+    return _cold_content(asset, asset.proof, reader)
+
+
+def _cold_content(asset: Asset, proof: Proof, chunks: Chunks) -> ColdContent:
+    return ColdContent(asset=asset, size=proof.size, sha256=proof.sha256, mtime_ns=proof.mtime_ns, chunks=chunks)
