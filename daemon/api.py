@@ -11,7 +11,7 @@ import json
 import logging
 from typing import TYPE_CHECKING, Final
 
-from daemon import api_assets, api_chores, api_content, api_events, api_open, api_state, api_tiers
+from daemon import api_assets, api_chores, api_content, api_events, api_open, api_presign, api_state, api_tiers
 from daemon.openapi import document
 from daemon.peers import Peer, Right
 from daemon.problem import ApiError
@@ -33,6 +33,7 @@ ROUTES: Final = (
     *api_tiers.ROUTES,
     *api_events.ROUTES,
     *api_chores.ROUTES,
+    *api_presign.ROUTES,
 )
 
 PUBLIC: Final = api_state.PUBLIC
@@ -71,7 +72,7 @@ class Api:
             return _not_allowed(request.method, methods)
         if self._service.access.right_of(peer) < route.right:
             raise _forbidden(route.right)
-        return await route.handler(self._service, Call(request, tail, query, self._service.limits))
+        return await route.handler(self._service, Call(request, tail, query, self._service.limits, peer))
 
     def _find(self, target: str) -> tuple[dict[str, Route], str]:
         """Return the routes of this target by method, and what is left of it for the parameter."""

@@ -25,6 +25,7 @@ from tiering.demoter import Demoter
 from tiering.departures import Departures
 from tiering.discovery import Discovery
 from tiering.drain import Drain
+from tiering.inbox import Inbox
 from tiering.inspector import Inspector
 from tiering.keeper import Keeper
 from tiering.keys import KEY_BYTES
@@ -40,6 +41,7 @@ from tiering.planner import Planner
 from tiering.policies.age import AgePolicy
 from tiering.policies.heat import PRESETS, HeatPolicy
 from tiering.policies.lru import LruPolicy
+from tiering.presigner import Presigner
 from tiering.probe import probe
 from tiering.prober import Prober
 from tiering.promoter import Promoter
@@ -49,6 +51,7 @@ from tiering.scrubber import Scrubber
 from tiering.sender import Sender, Sizes
 from tiering.space import Space
 from tiering.stores.observed import ObservedStore
+from tiering.stores.s3 import S3Store
 from tiering.succession import Succession
 from tiering.sweeper import Sweeper
 from tiering.thermometer import Thermometer
@@ -127,6 +130,7 @@ class Parts:
             "scrubber": self.scrubber.run(),
             "accesses": self.accesses.run(),
             "inspector": self.inspector.run(),
+            **({"inbox": self.inbox.run()} if isinstance(self._store, S3Store) else {}),
             "watchdog": self.watchdog.run(),
         }
 
@@ -427,6 +431,31 @@ class Parts:
         )
 
     @cached_property
+    def inbox(self) -> Inbox:
+        """Where what others upload by presigned URLs arrives."""
+        return Inbox(
+            self.catalog,
+            self.store,
+            self.layout,
+            name=self._root_id,
+            find=self.tiers.find,
+            learnt=self.discovery.done,
+            clock=time.time,
+        )
+
+    @cached_property
+    def presigner(self) -> Presigner:
+        """What gives presigned URLs."""
+        return Presigner(
+            self._store.requests if isinstance(self._store, S3Store) else None,
+            self.inbox,
+            longest=self.settings.api.presign_longest.total_seconds(),
+            find=self.tiers.find,
+            is_ignored=self.tree.is_ignored,
+            clock=time.time,
+        )
+
+    @cached_property
     def server(self) -> Server:
         """The API on its sockets."""
         api = self.settings.api
@@ -435,6 +464,7 @@ class Parts:
             leases=self.leases,
             tiers=self.tiers,
             orders=self.orders,
+            presigner=self.presigner,
             registry=self.registry,
             inspector=self.inspector,
             verifier=Verifier(self.catalog, self.tree, self.store, clock=time.time),
@@ -442,7 +472,7 @@ class Parts:
             examine=self.examine,
             reconciler=self.reconciler,
             observer=self.metrics,
-            access=Access.named(read=api.read, write=api.write, admin=api.admin),
+            access=Access.named(read=api.read, write=api.write, admin=api.admin, presign=api.presign),
             followers=Followers(),
             render_metrics=self.metrics.render,
             rates=self.metrics.rates,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field, PlainValidator, WithJsonSchema, model_validator
 
@@ -83,6 +83,16 @@ class Command(Request):
         if (self.paths is None) == (self.filter is None):
             raise ValueError("give exactly one of 'paths' and 'filter'")
         return self
+
+
+class Presigning(Request):
+    """What a URL is to be for, and for how many seconds. `max_size` and `content_type` are conditions of a POST."""
+
+    path: PathText
+    method: Literal["GET", "PUT", "POST"] = "GET"
+    expires: Annotated[int, Field(ge=1, le=604_800)] = 3600
+    max_size: Annotated[int, Field(ge=0, le=5 * 1024**3)] = 5 * 1024**3
+    content_type: Annotated[str, Field(max_length=128)] = ""
 
 
 class Retry(Command):

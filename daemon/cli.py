@@ -20,6 +20,7 @@ from daemon import (
     cli_download,
     cli_moves,
     cli_operations,
+    cli_presign,
     cli_register,
     cli_simulate,
     cli_upload,
@@ -45,7 +46,7 @@ COMMANDS: Final[dict[str, tuple[Callable[..., object], ...]]] = {
         cli_operations.resume,
     ),
     "Assets": (cli_assets.list_assets, cli_assets.explain, cli_register.register, cli_assets.rm),
-    "Files": (cli_download.get, cli_download.download, cli_upload.upload),
+    "Files": (cli_download.get, cli_download.download, cli_upload.upload, cli_presign.presign),
     "Tiers": (cli_moves.promote, cli_moves.demote, cli_moves.pin, cli_moves.unpin, cli_moves.retry),
     "Planning": (cli_simulate.simulate,),
 }

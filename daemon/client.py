@@ -190,6 +190,11 @@ class Client:
         """Try again what is stuck or damaged; return the outcome for each."""
         return self._act("retry", paths, how)
 
+    def presign(self, path: str, method: str = "GET", expires: int = 3600, **conditions: object) -> Json:
+        """Return a URL by which others read or upload an asset for so many seconds, and how long it is good for."""
+        body = {"path": encode(path), "method": method, "expires": expires, **conditions}
+        return self._wire.ask("POST", "/v1/presign", body)
+
     def explain(self, path: str) -> Json:
         """Return what would happen to the asset next, and why."""
         return self._wire.ask("GET", target("explain", encode(path)))

@@ -202,7 +202,7 @@ def _peers(settings: Settings) -> Iterator[Contradiction]:
     api = settings.api
     if api.group is not None and not _is_known(group_id, api.group):
         yield Contradiction(("api.group",), f"there is no group '{api.group}'", "name a group of this host")
-    for right in ("read", "write", "admin"):
+    for right in ("read", "write", "admin", "presign"):
         for name in getattr(api, right) or ():
             if not (_is_known(group_id, name[1:]) if name.startswith("@") else _is_known(user_id, name)):
                 yield Contradiction(

@@ -72,6 +72,16 @@ class Asset(Model):
     failure: Failure | None
 
 
+class Link(Model):
+    """A presigned URL, good for `expires` seconds; `fields` are what a POST must send before the file."""
+
+    url: str
+    method: str
+    expires: int
+    expires_at: Seconds
+    fields: dict[str, str]
+
+
 class AssetPage(Model):
     """Assets in the order of their paths; `cursor` is null on the last page."""
 

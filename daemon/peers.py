@@ -87,7 +87,7 @@ class Principals:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Access:
-    """Who has which right.
+    """Who has which right, and who may ask for presigned URLs: by these others reach the store without us.
 
     Unset `read`: whoever can open the socket. Unset `write`: whoever may read. Root and the daemon's own user may do
     everything whatever is set: they could read and write the files themselves.
@@ -96,15 +96,24 @@ class Access:
     read: Principals | None = None
     write: Principals | None = None
     admin: Principals | None = None
+    presign: Principals | None = None
     own_uid: int
 
     @classmethod
-    def named(cls, *, read: Iterable[str] | None, write: Iterable[str] | None, admin: Iterable[str] | None) -> Access:
+    def named(
+        cls,
+        *,
+        read: Iterable[str] | None,
+        write: Iterable[str] | None,
+        admin: Iterable[str] | None,
+        presign: Iterable[str] | None = None,
+    ) -> Access:
         """Take names as the configuration has them. Raise LookupError for an unknown one."""
         return cls(
             read=None if read is None else Principals.named(read),
             write=None if write is None else Principals.named(write),
             admin=None if admin is None else Principals.named(admin),
+            presign=None if presign is None else Principals.named(presign),
             own_uid=os.geteuid(),
         )
 
@@ -118,3 +127,10 @@ class Access:
         if may_read if self.write is None else peer in self.write:
             return Right.WRITE
         return Right.READ if may_read else Right.NONE
+
+    def may_presign(self, peer: Peer | None) -> bool:
+        """Whether a peer may ask for presigned URLs. Unset: whoever may write."""
+        right = self.right_of(peer)
+        if self.presign is None or right is Right.ADMIN:
+            return right >= Right.WRITE
+        return right >= Right.READ and peer is not None and peer in self.presign

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from daemon.doctor import Row
     from daemon.followers import Followers
     from daemon.metrics import Rates
-    from daemon.peers import Access
+    from daemon.peers import Access, Peer
     from index.asset import RelPath
     from index.catalog import Catalog
     from tiering.drain import Drain
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from tiering.leases import Leases
     from tiering.observer import Observer
     from tiering.orders import Orders
+    from tiering.presigner import Presigner
     from tiering.reconciler import Reconciler
     from tiering.registry import Registry
     from tiering.tiers import Tiers
@@ -57,6 +58,7 @@ class Service:
     leases: Leases
     tiers: Tiers
     orders: Orders
+    presigner: Presigner
     registry: Registry
     inspector: Inspector
     verifier: Verifier
@@ -83,6 +85,7 @@ class Call:
     tail: str
     query_string: str
     limits: Limits
+    peer: Peer | None = None
 
     @property
     def path(self) -> RelPath:

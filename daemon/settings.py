@@ -146,6 +146,10 @@ class Api(Section):
     read: fields.Names | None = None
     write: fields.Names | None = None
     admin: fields.Names | None = None
+    presign: fields.Names | None = None
+    presign_longest: Annotated[
+        fields.Duration, fields.between(timedelta(seconds=1), timedelta(days=7), say=format_duration)
+    ] = timedelta(days=1)
 
 
 class Metrics(Section):

@@ -201,6 +201,7 @@ async def serve(
         leases=parts.leases,
         tiers=parts,
         orders=parts,
+        presigner=parts,
         registry=parts,
         inspector=parts,
         verifier=parts,

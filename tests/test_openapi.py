@@ -39,6 +39,7 @@ POST /v1/pin
 POST /v1/unpin
 POST /v1/retry
 GET /v1/explain/{path}
+POST /v1/presign
 GET /v1/events
 GET /v1/history
 POST /v1/verify

@@ -70,6 +70,11 @@ def knock(line: socket.socket, route: Route, name: str) -> int:
     return ask(line, route.method, target_of(route, name), body=body).status
 
 
+def needed(route: Route) -> Right:
+    """Return the right that a request needs here: presigned URLs are for writers, where nobody is named for them."""
+    return Right.WRITE if route.template == "/v1/presign" else route.right
+
+
 @pytest.mark.parametrize("case", MATRIX)
 def test_every_request_asks_for_its_right(door: Door, case: str, record_property: pytest.RecordProperty) -> None:
     """403 exactly where the peer's right is less than the route's; whatever else is answered is about the asset."""
@@ -79,7 +84,7 @@ def test_every_request_asks_for_its_right(door: Door, case: str, record_property
     wrong = {
         (route.method, route.template): found[route.method, route.template]
         for route in ALL
-        if (found[route.method, route.template] == 403) is not (right < route.right)
+        if (found[route.method, route.template] == 403) is not (right < needed(route))
     }
     assert not wrong
     assert all(status < 500 for status in found.values()), found

@@ -14,7 +14,7 @@ from tiering.stores.rules import check_key
 from tiering.stores.s3_errors import FOREIGN, translate
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Mapping
 
     from tiering.stores.s3_connection import Connection
 
@@ -54,6 +54,23 @@ class Requests:
         if needs and needs not in answer:
             raise UnavailableError(f"{key or 'the store'}: the answer to {operation} has no {needs}", key=key)
         return answer
+
+    async def sign(self, method: str, key: str, seconds: int) -> str:
+        """Return a URL for a GET or a PUT of an object that is good for so many seconds. Nothing is sent."""
+        place = {"Bucket": self.settings.bucket, "Key": self.full(key)}
+        operation = {"GET": "get_object", "PUT": "put_object"}[method]
+        async with self.guarded(key, self.settings.stall_seconds):
+            url: str = await self._connection.client.generate_presigned_url(operation, place, seconds)
+        return url
+
+    async def sign_form(self, key: str, seconds: int, *, size: int, content_type: str) -> tuple[str, Mapping[str, str]]:
+        """Return URL and fields of a form by which a file of at most `size` bytes may be posted. Nothing is sent."""
+        conditions = [["content-length-range", 0, size], ["starts-with", "$Content-Type", content_type]]
+        async with self.guarded(key, self.settings.stall_seconds):
+            form = await self._connection.client.generate_presigned_post(
+                self.settings.bucket, self.full(key), Conditions=conditions, ExpiresIn=seconds
+            )
+        return form["url"], form["fields"]
 
     async def server_time(self) -> float:
         """Return what time it is there, in seconds since the epoch. Raise StoreError where it does not say."""
