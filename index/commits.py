@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 from index.connection import FOREIGN_ERRORS, is_full, translated
-from index.errors import CatalogError, IndexFullError
+from index.errors import CatalogError, CorruptIndexError, IndexFullError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -192,7 +192,7 @@ class Commits(Generic[S]):
             # It is its caller's to handle, and nobody else's work is undone for it, unless the disk is to blame.
             if isinstance(error, sqlite3.IntegrityError):
                 error = _because(error, self._path)
-            elif isinstance(error, FOREIGN_ERRORS):
+            elif isinstance(error, (*FOREIGN_ERRORS, CorruptIndexError)):
                 raise
             connection.execute("ROLLBACK TO attempt")
             connection.execute("RELEASE attempt")

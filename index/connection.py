@@ -121,6 +121,10 @@ class Connection(aiosqlite.Connection):
     def _run(self, work: Callable[[sqlite3.Connection], T]) -> T:
         try:
             return work(self._conn)
+        except CorruptIndexError as error:
+            # What the file holds is none of what we wrote, though SQLite can read it.
+            self._loop.call_soon_threadsafe(self._fall, error)
+            raise
         except FOREIGN_ERRORS as error:
             ours = translated(error, self._path)
             if isinstance(ours, IndexFaultError) and not isinstance(ours, IndexFullError):
