@@ -105,4 +105,4 @@ def _checked(type: str | None, name: str, value: str, kind: Kind | None) -> str:
     try:
         return kind(value)
     except ValueError as error:
-        raise MeaningError(f"{name} of a {type} cannot be {value!a}", hint=f"it should be {error}") from None
+        raise MeaningError(f"{name} of type {type} cannot be {value!a}: it should be {error}") from None
