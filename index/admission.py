@@ -168,7 +168,9 @@ def _add_cold(connection: sqlite3.Connection, found: FoundObject, now: float) ->
         content_type=found.content_type,
         proof=found.proof,
         pinned=False,
-        type=None,
+        type=found.type,
+        fields=found.fields,
+        tags=found.tags,
         discovered_at=now,
         changed_at=now,
         due_at=now,
@@ -192,6 +194,7 @@ def _supersede(connection: sqlite3.Connection, known: Asset, found: FoundObject,
         content_type=found.content_type,
         changed_at=now,
         checked_at=now,
+        **found.said,
     )
     save(connection, known, asset)
     record(connection, DISCOVERED, known.state, asset, reason="a newer object was found in the store", now=now)
@@ -202,6 +205,9 @@ def _recognise(connection: sqlite3.Connection, there: Asset, found: FoundObject,
     local = there.fingerprint
     same = local is not None and (local.size, local.mtime_ns) == (found.proof.size, found.proof.mtime_ns)
     generation = max(there.generation, found.proof.generation + (0 if same else 1))
-    asset = replace(there, id=found.id, generation=generation, proof=found.proof)
+    # What an application has said since of the file counts for more.
+    is_described = there.type is not None or there.fields or there.tags
+    said = {} if is_described else found.said
+    asset = replace(there, id=found.id, generation=generation, proof=found.proof, **said)
     save(connection, there, asset)
     record(connection, DISCOVERED, State.NEW, asset, reason="its object was found in the store", now=now)

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypedDict, Unpack
 
 from index.asset import printable
@@ -79,6 +79,16 @@ class FoundObject:
     path: RelPath
     proof: Proof
     content_type: str | None
+    type: str | None = None
+    fields: Mapping[str, str] = field(default_factory=dict)
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def said(self) -> dict[str, Any]:
+        """What people said of the asset; nothing where the object does not tell."""
+        if self.type is None and not self.fields and not self.tags:
+            return {}
+        return {"type": self.type, "fields": self.fields, "tags": self.tags}
 
 
 def last_use(sighting: Sighting, *, now: float) -> float:

@@ -67,6 +67,27 @@ async def test_an_index_that_was_lost_comes_back(place: Place) -> None:
         assert await discover(core) == 0
 
 
+async def test_what_people_said_comes_back(place: Place) -> None:
+    """Type, fields and tags; but for a file of which somebody has said something else since."""
+    fields, tags = {"season": "5", "note": "a&b=c"}, {"mood": "calm"}
+    async with place.core() as core:
+        for path in ("cold.jpg", "hot.jpg", "said.jpg"):
+            asset = await core.new(path, CONTENT)
+            await core.registry.describe(asset.path, type="artifact", fields=fields, tags=tags)
+            await core.upload_all()
+        await core.demoter.demote(await core.find("cold.jpg"), reason="request")
+    forget(place)
+    async with place.core() as core:
+        await core.scan()
+        await core.registry.describe(RelPath("said.jpg"), type="plate", fields={}, tags={})
+        await discover(core)
+        for path in ("cold.jpg", "hot.jpg"):
+            asset = await core.find(path)
+            assert (asset.type, asset.fields, asset.tags) == ("artifact", fields, tags)
+        asset = await core.find("said.jpg")
+        assert (asset.type, asset.fields, asset.tags) == ("plate", {}, {})
+
+
 async def test_the_newest_generation_wins(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of several objects of one asset, wherever in the listing they are; the others are left alone."""
     monkeypatch.setattr(memory, "PAGE", 1)

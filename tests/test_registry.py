@@ -91,6 +91,10 @@ async def test_what_a_type_does_not_allow_is_not_taken(place: Place) -> None:
             await core.registry.register(A, type=None, fields={"season": "first"}, tags=None)
         with pytest.raises(MeaningError, match="md5"):
             await core.registry.describe(A, type="media", fields={"md5": "?"}, tags={})
+        with pytest.raises(MeaningError, match="object metadata"):
+            await core.registry.describe(A, type=None, fields={"note": "n" * 2000}, tags={})
+        with pytest.raises(MeaningError, match="tag"):
+            await core.registry.describe(A, type=None, fields={}, tags={"a": "50%"})
         assert (await core.find(A)).fields == {"season": "5"}
 
 

@@ -10,6 +10,7 @@ import pytest
 from uploads import ABLE, a_bench, again, md5
 
 from tiering.file_lease import ignore_sigio
+from tiering.label import Label
 from tiering.layouts import named
 from tiering.metadata import Passport
 from tiering.sender import ForeignObjectError
@@ -130,3 +131,43 @@ async def test_what_means_something_else_now_is_copied_to_its_new_place(bench: B
     copied = await bench.send(later)
     assert (copied.result, copied.proof.key) == ("copied", FIRST.replace("s05", "s06"))
     assert await bench.holds(FIRST) == b"one"
+
+
+async def said_of(bench: Bench, key: str) -> Label:
+    """Return what an object says about its asset."""
+    return Label.from_metadata((await bench.memory.head(key)).metadata or {})
+
+
+@pytest.mark.parametrize("content", [b"small", LARGE])
+async def test_what_people_say_travels_with_the_object(bench: Bench, content: bytes) -> None:
+    """So that it comes back with it when the index is rebuilt."""
+    asset = await described(bench, "a/f.jpg", content)
+    asset = await bench.catalog.describe(asset.id, type="artifact", fields=FIELDS, tags={"mood": "calm"})
+    assert await said_of(bench, (await bench.send(asset)).proof.key) == Label("artifact", FIELDS, {"mood": "calm"})
+
+
+async def test_what_is_said_since_is_brought_to_the_object(bench: Bench) -> None:
+    """Though content and key are as they were: the store copies the object onto itself, and nothing is sent."""
+    asset = await described(bench, "a/f.jpg", b"one")
+    sent = await bench.send(asset)
+    copied = await bench.send(again(asset, sent, fields=FIELDS | {"note": "new"}))
+    assert (copied.result, copied.proof.key) == ("copied", FIRST)
+    assert (await said_of(bench, FIRST)).fields == FIELDS | {"note": "new"}
+    assert (await bench.send(again(asset, copied, fields=FIELDS | {"note": "new"}))).result == "adopted"
+
+
+async def test_an_earlier_object_is_not_taken_for_the_present_one(bench: Bench) -> None:
+    """It has the content, but an index that is rebuilt would believe the later one, which is elsewhere."""
+    asset = await described(bench, "a/f.jpg", b"one")
+    first = await bench.send(asset)
+    (bench.tree.root / "a/f.jpg").write_bytes(b"two")
+    seen = bench.tree.sight("a/f.jpg").fingerprint
+    second = await bench.send(again(asset, first, fields=FIELDS | {"season": "6"}, fingerprint=seen))
+    assert second.proof.key != FIRST
+    (bench.tree.root / "a/f.jpg").write_bytes(b"one")
+    seen = bench.tree.sight("a/f.jpg").fingerprint
+    back = await bench.send(replace(again(asset, second, fingerprint=seen), generation=3))
+    assert back.proof.key == FIRST
+    passport = Passport.from_metadata((await bench.memory.head(FIRST)).metadata or {})
+    assert passport is not None
+    assert passport.generation == 3

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from index.asset import Proof, ProofMethod
 from index.changes import FoundObject
+from tiering.label import Label
 from tiering.metadata import Passport
 from tiering.store import NotFoundError, StoreError
 from tiering.workers import for_each
@@ -119,7 +120,10 @@ def found_in(head: ObjectInfo, *, now: float) -> FoundObject | None:
         method=ProofMethod.CLAIMED,
         at=now,
     )
-    return FoundObject(passport.id, passport.path, proof, head.content_type)
+    label = Label.from_metadata(head.metadata or {})
+    return FoundObject(
+        passport.id, passport.path, proof, head.content_type, type=label.type, fields=label.fields, tags=label.tags
+    )
 
 
 def _newest(found: Sequence[FoundObject]) -> list[FoundObject]:

@@ -63,6 +63,15 @@ class Passport:
             return None
 
 
+def largest_entries(path: RelPath) -> dict[str, str]:
+    """Return the entries that an object of this path has at most. A path that is too long is left out."""
+    try:
+        encode_path(path)
+    except ValueError:
+        path = RelPath("")
+    return Passport(AssetId("0" * 32), _INT64 - 1, path, "0" * 64, -_INT64, 0o7777).to_metadata()
+
+
 def encode_path(path: RelPath) -> str:
     """Return the path in ASCII: percent-encoded where that reads well, base64 where it would only be long."""
     raw = path_to_bytes(path)

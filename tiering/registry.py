@@ -13,6 +13,8 @@ from index.changes import Change
 from index.errors import IndexFullError, StaleTransitionError
 from index.lifecycle import HOT, IN_FLIGHT, Event, State
 from tiering.demoter import bring_back
+from tiering.label import Label, check_tags, fitting
+from tiering.metadata import largest_entries
 from tiering.outcome import ConflictError, IgnoredError
 from tiering.store import NotFoundError, PreconditionError, StoreError
 from tiering.trash import discard, move_to_trash
@@ -79,7 +81,9 @@ class Registry:
     ) -> Asset:
         """Set type, fields and tags to exactly this. Raise MeaningError where the type says otherwise."""
         fields = checked(type, fields)
+        check_tags(tags)
         asset = await self._find(path)
+        fitting(largest_entries(asset.path), Label(type, fields, tags))
         return await self._catalog.describe(asset.id, type=type, fields=fields, tags=tags)
 
     async def remove(self, path: RelPath) -> Asset:

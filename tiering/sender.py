@@ -16,9 +16,11 @@ from weakref import WeakValueDictionary
 from index.asset import Proof, ProofMethod
 from tiering.evidence import is_as_proven, read_sha256
 from tiering.keys import Subject
+from tiering.label import Label, fitting
 from tiering.metadata import Passport
 from tiering.multipart import fitting_part_size
 from tiering.store import Absent, Attributes, CorruptError, NotFoundError, PreconditionError, RefusedError, Unchanged
+from tiering.vocabulary import MeaningError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -162,9 +164,10 @@ class Sender:
             asset.id, asset.generation, asset.path, digests.sha256, sighting.fingerprint.mtime_ns, sighting.mode
         )
         try:
-            attributes = Attributes(digests.content_type, passport.to_metadata())
-        except ValueError as error:
+            entries = fitting(passport.to_metadata(), Label(asset.type, asset.fields, asset.tags))
+        except (ValueError, MeaningError) as error:
             raise RefusedError(str(error), hint="shorten the names of the file or of its directories") from error
+        attributes = Attributes(digests.content_type, entries, asset.tags)
         return Parcel(source, self._keys(source, digests), digests, attributes, body)
 
     def _keys(self, source: Source, digests: Digests) -> tuple[str, ...]:
@@ -209,15 +212,22 @@ class Sender:
         raise ForeignObjectError(f"the object {parcel.key} keeps changing while it is written", key=parcel.key)
 
     async def _reuse(self, parcel: Parcel, able: Capabilities) -> Copy | None:
-        """Use the proven copy of the same content: where it is, or copied to the asset's present key."""
+        """Use the proven copy of the same content: where it is, or copied to the asset's present key.
+
+        It is copied also where it lacks what people have said since.
+        """
         proof = parcel.asset.proof
         if proof is None or proof.sha256 != parcel.digests.sha256:
             return None
         there = await self._look(parcel.key)
         if proof.key != parcel.key:
-            return await self._copy(parcel, proof, able) if there is None else None
+            # An earlier object of the same asset is superseded, whatever it holds.
+            is_free = there is None or _is_ours(there, parcel.asset)
+            return await self._copy(parcel, proof, able) if is_free else None
         if there is None or not is_as_proven(there, proof):
             return None
+        if not _is_labelled(there, parcel):
+            return await self._copy(parcel, proof, able)
         method = await self._prove(parcel, there, able) if proof.method is ProofMethod.CLAIMED else proof.method
         return Copy(there, method, "adopted") if method is not None else None
 
@@ -234,10 +244,14 @@ class Sender:
     async def _adopt(self, parcel: Parcel, there: ObjectInfo, able: Capabilities) -> Copy | None:
         """Take what is there for ours where it is proven to hold the content; None where it only says so.
 
+        None as well where it would not be taken for the present one by an index that is rebuilt.
+
         Raise TakenError where it is another asset's: two never share an object where each can have its own.
         """
         if len(parcel.keys) > 1 and _is_anothers(there, parcel.asset):
             raise TakenError
+        if _is_outdated(there, parcel):
+            return None
         method = await self._prove(parcel, there, able) if _holds(there, parcel.digests) else None
         if method is None:
             return None
@@ -324,9 +338,7 @@ def _next_condition(parcel: Parcel, there: ObjectInfo | None) -> Condition:
     """
     if there is None:
         return Absent()
-    passport = Passport.from_metadata(there.metadata or {})
-    ours = passport is not None and passport.id == parcel.asset.id and passport.generation <= parcel.asset.generation
-    if ours or parcel.asset.overwrite:
+    if _is_ours(there, parcel.asset) or parcel.asset.overwrite:
         return Unchanged(there.etag)
     raise ForeignObjectError(
         f"another object is at the key {parcel.key}",
@@ -335,13 +347,33 @@ def _next_condition(parcel: Parcel, there: ObjectInfo | None) -> Condition:
     )
 
 
+def _is_ours(there: ObjectInfo, asset: Asset) -> bool:
+    """Whether it is an object of this very asset, and not of a later generation."""
+    passport = Passport.from_metadata(there.metadata or {})
+    return passport is not None and passport.id == asset.id and passport.generation <= asset.generation
+
+
+def _is_labelled(there: ObjectInfo, parcel: Parcel) -> bool:
+    """Whether the object says what people say of the asset."""
+    return Label.from_metadata(there.metadata or {}) == Label.from_metadata(parcel.attributes.metadata)
+
+
+def _is_outdated(there: ObjectInfo, parcel: Parcel) -> bool:
+    """Whether it is an earlier object of the asset, while a later one, which would win, is at another key."""
+    proof = parcel.asset.proof
+    if not _is_ours(there, parcel.asset):
+        return False
+    is_elsewhere = proof is not None and proof.key != parcel.key
+    return (is_elsewhere and not _is_this(there, parcel)) or not _is_labelled(there, parcel)
+
+
 def _is_anothers(there: ObjectInfo, asset: Asset) -> bool:
     passport = Passport.from_metadata(there.metadata or {})
     return passport is not None and passport.id != asset.id
 
 
 def _is_this(info: ObjectInfo, parcel: Parcel) -> bool:
-    """Whether an object is the one that was just made, and not one that was at its key before."""
+    """Whether an object is the one that is made here, and not one that was at its key before."""
     passport = Passport.from_metadata(info.metadata or {})
     sent = Passport.from_metadata(parcel.attributes.metadata)
     return info.size == parcel.digests.size and passport is not None and passport == sent

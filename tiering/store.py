@@ -95,10 +95,14 @@ class ObjectInfo:
 
 @dataclass(frozen=True, slots=True)
 class Attributes:
-    """What travels with an object: `metadata` names and values are ASCII, 2 KiB in all."""
+    """What travels with an object: `metadata` names and values are ASCII, 2 KiB in all.
+
+    `tags` are for whoever looks at the store itself: some have no such thing, none gives them back.
+    """
 
     content_type: str = "application/octet-stream"
     metadata: Mapping[str, str] = field(default_factory=dict)
+    tags: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -229,7 +229,12 @@ class S3Store:
         full = self._requests.full(key)
         async with self._requests.guarded(key, self._requests.settings.stall_seconds + len(body) / SLOWEST):
             result = await self._bucket.put_async(
-                full, body, attributes=self._headers(attributes), mode=_mode(condition), use_multipart=False
+                full,
+                body,
+                attributes=self._headers(attributes),
+                tags=dict(attributes.tags) or None,
+                mode=_mode(condition),
+                use_multipart=False,
             )
         etag = unquoted(result["e_tag"])
         return ObjectInfo(key, len(body), etag, time.time(), attributes.metadata, attributes.content_type)

@@ -7,6 +7,7 @@ import base64
 import logging
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlencode
 
 from tiering.store import Absent, NotFoundError, Part, PendingUpload, Unchanged
 from tiering.stores.rules import check_part_number
@@ -151,6 +152,7 @@ class Uploads:
             seconds=self._requests.settings.assembly_seconds,
             Key=self._requests.full(key),
             MetadataDirective="REPLACE",
+            TaggingDirective="REPLACE",
             **self._copied_from(source),
             **self._sent_with(attributes),
         )
@@ -196,6 +198,7 @@ class Uploads:
             "StorageClass": settings.storage_class,
             "ServerSideEncryption": settings.sse,
             "SSEKMSKeyId": settings.kms_key,
+            "Tagging": urlencode(attributes.tags) or None,
         }
         return {
             "ContentType": attributes.content_type,
