@@ -420,13 +420,13 @@ class Parts:
         return Inspector(
             self.catalog,
             find=self.tiers.find,
-            planner=self.planner,
             keeper=self.keeper,
             uploader=self.uploader,
             promoter=self.promoter,
             prober=self.prober,
             reconciler=self.reconciler,
             scrubber=self.scrubber,
+            thermometer=self.thermometer,
             clock=time.time,
         )
 

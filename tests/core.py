@@ -262,13 +262,13 @@ class Core:
         self.inspector = Inspector(
             catalog,
             find=self.tiers.find,
-            planner=self.planner,
             keeper=self.keeper,
             uploader=self.uploader,
             promoter=self.promoter,
             prober=self.prober,
             reconciler=self.reconciler,
             scrubber=self.scrubber,
+            thermometer=self.thermometer,
             clock=clock,
         )
 

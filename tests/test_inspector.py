@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from typing import TYPE_CHECKING
 
 import pytest
@@ -154,3 +155,24 @@ async def test_every_state_has_an_outlook(place: Place) -> None:
         coming, reasons, _ = await explained(core, "c")
         assert coming.startswith("is tried again in ")
         assert "timed out (attempt 3)" in reasons
+
+
+async def test_what_would_have_to_happen_is_told(place: Place) -> None:
+    """How many reads would keep it, and whether the next bout gets so far; and that is how it turns out."""
+    async with place.core(size_limit=20 * 4096, policy="heat") as core:
+        await core.accesses.prepare()
+        for number in range(17):
+            asset = await core.hot(f"{number:02}", b"x" * 4096)
+            await core.catalog.touch({asset.id: (core.clock(), number + 1)})
+        _, reasons, rank = await explained(core, "02")
+        assert rank == 2
+        assert "worth 1." in reasons
+        assert "2 assets with 8,192 bytes on disk go before it" in reasons
+        assert "the next bout begins now and frees 28,672 bytes, its own among them" in reasons
+        found = re.search(r"spared if it was read (\d+) more times", reasons)
+        assert found is not None
+        assert "does not get so far" in (await explained(core, "09"))[1]
+        await core.catalog.touch({(await core.find("02")).id: (core.clock(), int(found[1]))})
+        assert "does not get so far" in (await explained(core, "02"))[1]
+        await core.keeper.tend()
+        assert [core.on_disk(name) is not None for name in ("00", "02", "09")] == [False, True, True]

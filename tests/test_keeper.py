@@ -103,8 +103,8 @@ async def test_many_pages_are_as_one(place: Place, monkeypatch: pytest.MonkeyPat
         await core.keeper.tend()
         assert pages.await_count == 3
         assert await hot(core) == list(range(8, 18))
-        assert await core.keeper.rank(await core.find("12")) == 4
-        assert await core.keeper.rank(await core.find("00")) is None
+        assert (await core.keeper.standing(await core.find("12"))).rank == 4
+        assert (await core.keeper.standing(await core.find("00"))).rank is None
 
 
 # --- which

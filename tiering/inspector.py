@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from index.lifecycle import UNPROTECTED, State
 from tiering.answers import BrakeState, Disk, Explanation, Queue, ScrubState, Status
+from tiering.standing import said_of_heat, said_of_standing
 from tiering.tree import FileError
 
 if TYPE_CHECKING:
@@ -15,11 +16,11 @@ if TYPE_CHECKING:
     from index.asset import Asset, RelPath
     from index.catalog import Catalog
     from tiering.keeper import Keeper
-    from tiering.planner import Planner
     from tiering.prober import Prober
     from tiering.promoter import Promoter
     from tiering.reconciler import Reconciler
     from tiering.scrubber import Scrubber
+    from tiering.thermometer import Thermometer
     from tiering.uploader import Uploader
 
 SAMPLE_SECONDS: Final = 1.0
@@ -33,24 +34,25 @@ class Inspector:
         catalog: Catalog,
         *,
         find: Callable[[RelPath], Awaitable[Asset]],
-        planner: Planner,
         keeper: Keeper,
         uploader: Uploader,
         promoter: Promoter,
         prober: Prober,
         reconciler: Reconciler,
         scrubber: Scrubber,
+        thermometer: Thermometer,
         clock: Callable[[], float],
     ) -> None:
         self._catalog = catalog
         self._find = find
-        self._planner = planner
+        self._planner = keeper.planner
         self._keeper = keeper
         self._uploader = uploader
         self._promoter = promoter
         self._prober = prober
         self._reconciler = reconciler
         self._scrubber = scrubber
+        self._thermometer = thermometer
         self._clock = clock
         self._unprotected_bytes = 0
         self._oldest_unprotected: float | None = None
@@ -121,8 +123,14 @@ class Inspector:
         asset = await self._find(path)
         now = self._clock()
         coming, reasons = self._outlook(asset, now)
-        rank = await self._keeper.rank(asset) if asset.state is State.REPLICATED else None
-        return Explanation(asset=asset, rank=rank, next=coming, reasons=tuple(reasons))
+        if asset.state is not State.REPLICATED:
+            return Explanation(asset=asset, rank=None, next=coming, reasons=tuple(reasons))
+        standing = await self._keeper.standing(asset)
+        if self._planner.policy.name == "heat":
+            reasons.append(said_of_heat(asset, self._thermometer))
+        if not asset.pinned:
+            reasons += said_of_standing(asset, standing, self._keeper.next_bout(), self._thermometer)
+        return Explanation(asset=asset, rank=standing.rank, next=coming, reasons=tuple(reasons))
 
     def _outlook(self, asset: Asset, now: float) -> tuple[str, list[str]]:
         if asset.state in UNPROTECTED:

@@ -8,7 +8,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from tiering import standing
 from tiering.answers import Disk
+from tiering.standing import Standing
 from tiering.tree import FileError
 from tiering.workers import for_each
 
@@ -73,7 +75,7 @@ class Keeper:
         """
         self._catalog = catalog
         self._demoter = demoter
-        self._planner = planner
+        self.planner = planner
         self._space = space
         self.watermarks = watermarks
         self._policy = planner.policy
@@ -129,17 +131,24 @@ class Keeper:
             full=self._space.is_full(wanted=self._lacking),
         )
 
-    async def rank(self, asset: Asset) -> int | None:
-        """Return how many assets go before this one, by the policy's order; None far down it."""
-        before = 0
+    def next_bout(self) -> standing.Bout | None:
+        """Return what the watermarks will do next; None where they are off."""
+        return None if self.watermarks is None else standing.next_bout(self._space.usage(), self.watermarks)
+
+    async def standing(self, asset: Asset) -> Standing:
+        """Return where it stands in the policy's order, as far down as is counted."""
+        bout = self.next_bout()
+        rank, ahead, seen, above = None, 0, 0, 0
         async for page in self._in_order(self._policy.order):
             for each in page:
                 if each.id == asset.id:
-                    return before
-                before += 1
-            if before >= RANK_MOST:
-                return None
-        return None
+                    rank, ahead = seen, above
+                if rank is not None and (bout is None or above >= bout.size):
+                    return Standing(rank, ahead, each if bout else None)
+                seen, above = seen + 1, above + each.disk_bytes
+            if seen >= RANK_MOST:
+                break
+        return Standing(rank, ahead)
 
     async def tend(self) -> int:
         """Demote what the watermarks and the age rule say; return the bytes that became free."""
@@ -181,7 +190,7 @@ class Keeper:
     async def _work_through(self, page: Sequence[Asset], bout: Bout, reason: str) -> None:
         """Demote of one page what is to go; what is spared is made up for by those that come after it."""
         rest = page
-        while steps := self._planner.plan(rest, excess=bout.left, reason=reason, now=self._clock()):
+        while steps := self.planner.plan(rest, excess=bout.left, reason=reason, now=self._clock()):
             await self._demote_all(steps, bout)
             if bout.is_broken_off:
                 return
@@ -208,4 +217,4 @@ class Keeper:
 
     def _is_over(self, page: Sequence[Asset], excess: int) -> bool:
         """Nothing more to free, and the rest of the order is younger still."""
-        return excess <= 0 and not self._planner.is_old(page[-1], now=self._clock())
+        return excess <= 0 and not self.planner.is_old(page[-1], now=self._clock())
