@@ -20,6 +20,7 @@ from index.changes import Change
 from index.lifecycle import IN_FLIGHT, Event, State
 from tiering.discovery import Discovery
 from tiering.file_lease import ignore_sigio
+from tiering.keys import MirrorLayout
 from tiering.outcome import DamagedError
 from tiering.sender import Sizes
 from tiering.store import NotFoundError, StoreError, UnavailableError
@@ -58,13 +59,11 @@ def settings(endpoint: str, bucket: str, prefix: str) -> S3Settings:
     )
 
 
-class Moved:
+class Moved(MirrorLayout):
     """A layout by which every key is another than before."""
 
-    name = "moved"
-
     def key_for(self, path: RelPath) -> str:
-        """See Layout."""
+        """See MirrorLayout."""
         return f"moved/{path}"
 
 
