@@ -1,4 +1,4 @@
-"""The same work for many items: each once, some at a time, and one error for all."""
+"""Work of a group that may be ending, and the same for many items: each once, some at a time, one error for all."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import asyncio
 
 import pytest
 
-from tiering.workers import for_each
+from tiering.store import UnavailableError
+from tiering.workers import begin, for_each
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 7])
@@ -46,3 +47,28 @@ async def test_the_first_failure_ends_the_others_and_is_raised_as_it_is() -> Non
     with pytest.raises(KeyError, match="one"):
         await for_each(range(10), work, at_once=2, name="work")
     assert (begun, cut) == ([0, 1], [0])
+
+
+async def test_a_group_that_ends_begins_nothing() -> None:
+    """Who asks for something then is told to ask again, and nobody waits for what will never begin."""
+    ending = asyncio.Event()
+
+    async def fail() -> None:
+        raise KeyError
+
+    async def ask(group: asyncio.TaskGroup) -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            with pytest.raises(UnavailableError, match="ending"):
+                begin(group, fail(), name="late")
+            ending.set()
+
+    async def live() -> None:
+        async with asyncio.TaskGroup() as group:
+            begin(group, ask(group), name="asks")
+            begin(group, fail(), name="fails")
+
+    with pytest.raises(ExceptionGroup):
+        await live()
+    assert ending.is_set()

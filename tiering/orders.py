@@ -14,7 +14,7 @@ from tiering.demoter import BY_HAND
 from tiering.outcome import Outcome, TierError
 from tiering.store import StoreError
 from tiering.tree import FileError
-from tiering.workers import for_each
+from tiering.workers import begin, for_each
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -105,7 +105,7 @@ class Orders:
                 work.append((len(results), found))
             results.append(_result(found.path, outcome))
         if work:
-            task = self._group.create_task(self._work_off(work, act, results), name="orders")
+            task = begin(self._group, self._work_off(work, act, results), name="orders")
             if wait:
                 await asyncio.shield(task)
         return list(results)
@@ -166,9 +166,7 @@ class Orders:
 
     async def _demote(self, asset: Asset) -> Outcome:
         waits = asyncio.Event()
-        demotion = self._group.create_task(
-            self._demoter.demote(asset, reason=BY_HAND, waits=waits), name="demotion by hand"
-        )
+        demotion = begin(self._group, self._demoter.demote(asset, reason=BY_HAND, waits=waits), name="demotion by hand")
         waiting = asyncio.ensure_future(waits.wait())
         try:
             await asyncio.wait([demotion, waiting], return_when=asyncio.FIRST_COMPLETED)

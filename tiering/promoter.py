@@ -17,6 +17,7 @@ from tiering.landing import ContentError, Landing
 from tiering.outcome import DamagedError, NoSpaceError
 from tiering.store import CorruptError, NotFoundError, PreconditionError, StoreError, UnavailableError
 from tiering.tree import ChangedError, DiskFullError, ExistsError, FileError
+from tiering.workers import begin
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -75,12 +76,13 @@ class Promoter:
         return asset.id in self._arrivals
 
     def begin(self, asset: Asset) -> Arrival:
-        """Begin to promote a cold asset, or join who has begun."""
+        """Begin to promote a cold asset, or join who has begun. Raise UnavailableError where the daemon is ending."""
         arrival = self._arrivals.get(asset.id)
         if arrival is None:
-            arrival = self._arrivals[asset.id] = Arrival(asset)
-            task = self._group.create_task(self._fly(arrival), name=f"promote {asset.id}")
+            arrival = Arrival(asset)
+            task = begin(self._group, self._fly(arrival), name=f"promote {asset.id}")
             task.add_done_callback(partial(self._give_up, arrival))
+            self._arrivals[asset.id] = arrival
         return arrival
 
     def _give_up(self, arrival: Arrival, _: asyncio.Task[None]) -> None:
