@@ -33,6 +33,7 @@ from tiering.lanes import Lanes
 from tiering.layouts import named, own
 from tiering.learning import learn_store
 from tiering.leases import LEASE_SECONDS, Leases
+from tiering.leftovers import Leftovers
 from tiering.multipart import Multipart
 from tiering.orders import Orders
 from tiering.pacing import Bandwidth, ByteBudget, Pacer
@@ -244,6 +245,7 @@ class Parts:
             self.store,
             self.layout,
             Multipart(self.catalog, self.store, budget=self.budget, bandwidth=self.bandwidth),
+            Leftovers(self.catalog, self.store),
             sizes=Sizes(upload.multipart_above, upload.part_size),
             lanes=Lanes(LANES),
             budget=self.budget,

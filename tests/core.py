@@ -30,6 +30,7 @@ from tiering.keeper import Keeper
 from tiering.keys import MirrorLayout
 from tiering.lanes import Lanes
 from tiering.leases import Leases
+from tiering.leftovers import Leftovers
 from tiering.multipart import Multipart
 from tiering.observer import SilentObserver
 from tiering.orders import Orders
@@ -177,6 +178,7 @@ class Core:
             store,
             MirrorLayout(),
             Multipart(catalog, store, budget=budget, bandwidth=bandwidth),
+            Leftovers(catalog, store),
             sizes=rules.sizes,
             lanes=Lanes(1),
             budget=budget,

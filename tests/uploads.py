@@ -15,6 +15,7 @@ from index.catalog import Catalog
 from index.changes import Observations
 from tiering.keys import MirrorLayout
 from tiering.lanes import Lanes
+from tiering.leftovers import Leftovers
 from tiering.multipart import Multipart
 from tiering.pacing import Bandwidth, ByteBudget
 from tiering.probe import Capabilities
@@ -96,6 +97,7 @@ async def a_bench(directory: Path) -> AsyncIterator[Bench]:
         store,
         MirrorLayout(),
         multipart,
+        Leftovers(catalog, store),
         sizes=sizes,
         lanes=Lanes(1),
         budget=budget,

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from index.asset import Asset
     from tiering.keys import Layout
     from tiering.lanes import Lanes
+    from tiering.leftovers import Leftovers
     from tiering.multipart import Multipart
     from tiering.pacing import Bandwidth, ByteBudget
     from tiering.probe import Capabilities
@@ -110,6 +111,7 @@ class Sender:
         store: Store,
         layout: Layout,
         multipart: Multipart,
+        leftovers: Leftovers,
         *,
         sizes: Sizes,
         lanes: Lanes,
@@ -120,6 +122,7 @@ class Sender:
         self._store = store
         self._layout = layout
         self._multipart = multipart
+        self._leftovers = leftovers
         self._sizes = sizes
         self._lanes = lanes
         self._budget = budget
@@ -208,7 +211,7 @@ class Sender:
                 adopted = await self._adopt(parcel, there, able) if there is not None else None
                 if adopted is not None:
                     return adopted
-                condition = _next_condition(parcel, there)
+                condition = await self._next_condition(parcel, there)
         raise ForeignObjectError(f"the object {parcel.key} keeps changing while it is written", key=parcel.key)
 
     async def _reuse(self, parcel: Parcel, able: Capabilities) -> Copy | None:
@@ -280,6 +283,25 @@ class Sender:
             raise CorruptError(f"{parcel.key} is not in the store what was sent", key=parcel.key)
         return Copy(info, method, "sent", sent_bytes)
 
+    async def _next_condition(self, parcel: Parcel, there: ObjectInfo | None) -> Condition:
+        """Say what may be replaced, now that another object was found than expected.
+
+        1. Nothing is there any more: create it.
+        2. An object of this very asset, older, or torn by a change in mid-upload: replace it.
+        3. A person said that it may be overwritten: replace it.
+        4. What an asset of ours left here when it was renamed, and does not need any more: replace it.
+        5. Anything else is somebody's, and stays.
+        """
+        if there is None:
+            return Absent()
+        if _is_ours(there, parcel.asset) or parcel.asset.overwrite or await self._leftovers.is_one(there):
+            return Unchanged(there.etag)
+        raise ForeignObjectError(
+            f"another object is at the key {parcel.key}",
+            key=parcel.key,
+            hint="look at it; `tierd retry --overwrite` replaces it, renaming the local file avoids it",
+        )
+
     async def _check_first(self, parcel: Parcel, condition: Condition) -> None:
         """Look before a long upload, and wherever the store would not look for us."""
         there = await self._look(parcel.key)
@@ -326,25 +348,6 @@ def _first_condition(parcel: Parcel) -> Condition:
     """Create only, unless a copy of ours is known to be at this very key."""
     proof = parcel.asset.proof
     return Unchanged(proof.etag) if proof is not None and proof.key == parcel.key else Absent()
-
-
-def _next_condition(parcel: Parcel, there: ObjectInfo | None) -> Condition:
-    """Say what may be replaced, now that another object was found than expected.
-
-    1. Nothing is there any more: create it.
-    2. An object of this very asset, older, or torn by a change in mid-upload: replace it.
-    3. A person said that it may be overwritten: replace it.
-    4. Anything else is somebody's, and stays.
-    """
-    if there is None:
-        return Absent()
-    if _is_ours(there, parcel.asset) or parcel.asset.overwrite:
-        return Unchanged(there.etag)
-    raise ForeignObjectError(
-        f"another object is at the key {parcel.key}",
-        key=parcel.key,
-        hint="look at it; `tierd retry --overwrite` replaces it, renaming the local file avoids it",
-    )
 
 
 def _is_ours(there: ObjectInfo, asset: Asset) -> bool:

@@ -1,0 +1,100 @@
+"""A file that is renamed, and another one that its owner puts at the old name: both end up in the store."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+from core import a_place
+from trees import plant
+
+from index.asset import RelPath
+from index.lifecycle import State
+from tiering.store import Attributes
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from core import Core, Place
+
+OLD, NEW = b"the first content", b"what came after it"
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    """Return a place where no daemon ever was."""
+    return a_place(tmp_path)
+
+
+async def renamed(core: Core) -> None:
+    """Rename a proven asset, and put another file at its old name once that was seen."""
+    await core.hot("a", OLD)
+    (core.tree.root / "a").rename(core.tree.root / "b")
+    await core.scan()
+    plant(core.tree, "a", NEW)
+    await core.scan()
+
+
+async def held(core: Core, key: str) -> bytes:
+    """Return what the store holds at this key."""
+    async with core.store.get(key) as download:
+        return b"".join([chunk async for chunk in download.chunks()])
+
+
+@pytest.mark.parametrize("first", ["a", "b"])
+async def test_the_old_name_is_free_for_another_file(place: Place, first: str) -> None:
+    """Whichever is uploaded first: what is at the old key goes once its content is proven at the new one."""
+    async with place.core() as core:
+        await renamed(core)
+        claimed = await core.catalog.claim(2, now=core.clock())
+        for asset in sorted(claimed, key=lambda asset: asset.path != first):
+            await core.uploader.upload(asset)
+        await core.upload_all()
+        assert {path: await core.state(path) for path in "ab"} == dict.fromkeys("ab", State.REPLICATED)
+        assert (await held(core, "a"), await held(core, "b")) == (NEW, OLD)
+
+
+async def test_what_is_still_needed_is_waited_for(place: Place) -> None:
+    """As long as the old key has the only remote copy: the new file waits, and is not stuck."""
+    async with place.core() as core:
+        await renamed(core)
+        claimed = await core.catalog.claim(2, now=core.clock())
+        (new,) = (asset for asset in claimed if asset.path == "a")
+        await core.uploader.upload(new)
+        asset = await core.find("a")
+        assert (asset.state, asset.failure and asset.failure.code) == (State.NEW, "precondition")
+        assert await held(core, "a") == OLD
+
+
+async def test_an_object_of_an_asset_whose_copy_is_not_right_is_kept(place: Place) -> None:
+    """What was proven elsewhere is asked for freshly: where it is gone, the old one may be all that there is."""
+    async with place.core() as core:
+        await renamed(core)
+        for asset in await core.catalog.claim(2, now=core.clock()):
+            if asset.path == "b":
+                await core.uploader.upload(asset)
+        await core.store.put("b", b"spoilt", Attributes())
+        await core.recover()
+        await core.upload_all()
+        asset = await core.find("a")
+        assert (asset.state, asset.failure and asset.failure.code) == (State.STUCK, "conflict")
+        assert await held(core, "a") == OLD
+
+
+async def test_an_object_that_says_it_is_of_the_present_generation_is_kept(place: Place) -> None:
+    """It is no older one of the asset that it names, whatever it is."""
+    async with place.core() as core:
+        await core.hot("b", OLD)
+        there = await core.store.head("b")
+        await core.store.put("a", OLD, Attributes(metadata=there.metadata or {}))
+        plant(core.tree, "a", NEW)
+        await core.scan()
+        await core.upload_all()
+        assert await core.state("a") == State.STUCK
+        stranger = {**(there.metadata or {}), "tierd-id": "0" * len((await core.find("b")).id)}
+        await core.store.put("c", OLD, replace(Attributes(), metadata=stranger))
+        await core.new("c", NEW)
+        await core.upload_all()
+        assert (await core.find("c")).path == RelPath("c")
+        assert await core.state("c") == State.STUCK

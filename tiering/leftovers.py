@@ -1,0 +1,50 @@
+"""What an asset that was renamed left at its former key, where its owner has put another file since."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from index.errors import UnknownAssetError
+from index.lifecycle import State
+from tiering.evidence import is_as_proven
+from tiering.metadata import Passport
+from tiering.store import NotFoundError, PreconditionError
+
+if TYPE_CHECKING:
+    from index.asset import Asset
+    from index.catalog import Catalog
+    from tiering.store import ObjectInfo, Store
+
+_ON_ITS_WAY = frozenset({State.NEW, State.UPLOADING, State.VERIFYING})
+
+
+class Leftovers:
+    """Tells objects that nobody needs from those that somebody does."""
+
+    def __init__(self, catalog: Catalog, store: Store) -> None:
+        self._catalog = catalog
+        self._store = store
+
+    async def is_one(self, there: ObjectInfo) -> bool:
+        """Whether the object is an older generation of an asset whose present one is proven, freshly, at another key.
+
+        Raise PreconditionError where it is still the asset's only copy in the store, and the next is on its way.
+        """
+        passport = Passport.from_metadata(there.metadata or {})
+        owner = await self._owner(passport) if passport is not None else None
+        if passport is None or owner is None or owner.proof is None or owner.generation <= passport.generation:
+            return False
+        if owner.proof.key == there.key:
+            if owner.state in _ON_ITS_WAY:
+                raise PreconditionError(f"the object {there.key} is needed until {owner.path!a} is uploaded")
+            return False
+        try:
+            return is_as_proven(await self._store.head(owner.proof.key), owner.proof)
+        except NotFoundError:
+            return False
+
+    async def _owner(self, passport: Passport) -> Asset | None:
+        try:
+            return await self._catalog.get(passport.id)
+        except UnknownAssetError:
+            return None
