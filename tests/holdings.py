@@ -104,6 +104,7 @@ def _audit_store(daemon: Daemon, assets: Mapping[str, Mapping[str, str]], holdin
     prefix = f"{daemon.bucket.prefix}/"
     keys = {path: asset["key"].removeprefix(prefix) for path, asset in assets.items()}
     daemon.wait("purges", lambda: not _unexplained(daemon, set(keys.values()), holdings))
+    daemon.wait("the probe", lambda: daemon.status()["store"]["reachable"])
     daemon.wait("no probe is left", lambda: not daemon.bucket.probes())
     stored = daemon.bucket.download(daemon.bucket.keys())
     assert not [path for path, content in holdings.files.items() if stored[keys[path]] != sha256(content)]
