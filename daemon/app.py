@@ -376,7 +376,11 @@ class Parts:
         """The figures for Prometheus."""
         metrics = Metrics(version=version("tierd"))
         metrics.watch(lambda: self.inspector.status())  # noqa: PLW0108 - it does not exist yet
+        metrics.date(scanned=lambda: self.reconciler.scanned_at, credentials_end=self._credentials_end)
         return metrics
+
+    def _credentials_end(self) -> float:
+        return self._store.credentials_end if isinstance(self._store, S3Store) else 0.0
 
     @cached_property
     def tiers(self) -> Tiers:

@@ -52,6 +52,8 @@ _CHECKS: Final = ("head", "read-back", "hash")
 _FOUND: Final = ("right", "missing", "mismatched", "corrupt", "rotten", "changed", "unknown")
 
 _TRANSFER_SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
+_DAY: Final = 86_400
+_IDLE_SECONDS: Final = (60, 600, 3600, 6 * 3600, _DAY, 7 * _DAY, 30 * _DAY, 90 * _DAY)
 _REQUEST_SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 
 
@@ -66,9 +68,12 @@ class Rates:
 class Metrics:
     """An Observer (tiering/observer.py) that counts, from the moment it is made; `watch` adds what is a state."""
 
-    def __init__(self, *, version: str, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, *, version: str, clock: Callable[[], float] = time.monotonic, wall_clock: Callable[[], float] = time.time
+    ) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call] # the library gives it no types
         self._clock = clock
+        self._wall_clock = wall_clock
         self._throughput = Throughput(now=clock())
         self._registry = registry = CollectorRegistry()
         _describe_build(registry, version)
@@ -90,6 +95,12 @@ class Metrics:
         self._admissions = _Tallies(
             registry, "admissions", "Cold contents asked for, by what was decided.", _DECISIONS, label="decision"
         )
+        self._idle_seconds = Histogram(
+            "tierd_demotion_idle_seconds",
+            "How long nobody had asked for what was demoted.",
+            buckets=_IDLE_SECONDS,
+            registry=registry,
+        )
         self._mismatches = Counter(
             "tierd_verification_failures", "Remote copies found missing or wrong.", registry=registry
         )
@@ -100,6 +111,12 @@ class Metrics:
         self._store = _StoreRequests(registry)
         checks = Counter("tierd_scrub_checks", "What the scrubber looked at.", ["check", "result"], registry=registry)
         self._checks = {(check, found): checks.labels(check, found) for check in _CHECKS for found in _FOUND}
+        self._scanned = Gauge("tierd_scan_timestamp_seconds", "When the last whole scan ended.", registry=registry)
+        self._credentials_end = Gauge(
+            "tierd_credentials_end_timestamp_seconds",
+            "When the store's credentials run out; 0: never.",
+            registry=registry,
+        )
         Gauge("tierd_tasks", "Tasks of the event loop.", registry=registry).set_function(_count_tasks)
         ProcessCollector(registry=registry)
         PlatformCollector(registry=registry)
@@ -111,6 +128,11 @@ class Metrics:
     def watch(self, status: Callable[[], Status]) -> None:
         """Read the gauges from this snapshot, which must be in memory, at each scrape."""
         self._registry.register(_States(status, self.rates))
+
+    def date(self, *, scanned: Callable[[], float], credentials_end: Callable[[], float]) -> None:
+        """Read these moments, in seconds since the epoch, at each scrape; 0 where there is none."""
+        self._scanned.set_function(scanned)
+        self._credentials_end.set_function(credentials_end)
 
     def render(self) -> bytes:
         """Return everything in Prometheus' text format 0.0.4."""
@@ -144,8 +166,8 @@ class Metrics:
 
     def demoted(self, asset: Asset, reason: str) -> None:
         """See Observer."""
-        del asset
         self._demotions.add(reason)
+        self._idle_seconds.observe(max(0.0, self._wall_clock() - asset.last_access))
 
     def regretted(self, asset: Asset) -> None:
         """See Observer."""
@@ -253,6 +275,8 @@ class _States(Collector):
             ),
             ("unprotected_bytes", "Bytes that have no proven remote copy.", queue.unprotected_bytes),
             ("disk_free_bytes", "Free bytes of the cache's file system.", disk.free),
+            ("disk_used_bytes", "Bytes that hot assets occupy.", disk.used),
+            ("disk_limit_bytes", "Bytes that they may occupy.", disk.limit),
             ("disk_full", "Whether the cache or the index is out of room.", disk.full or status.index_full),
             ("brake_engaged", "Whether destructive work is frozen.", status.brake.engaged),
             ("scrub_oldest_seconds", "How long ago every cold asset was checked.", status.scrub.oldest_seconds),

@@ -134,6 +134,11 @@ class Daemon(Service):
         with self.client.content(path) as content:
             return content.read()
 
+    @property
+    def metrics_address(self) -> str:
+        """Where Prometheus scrapes it."""
+        return f"127.0.0.1:{self._port}"
+
     def raw_metrics(self) -> bytes:
         """Return what Prometheus gets."""
         with urllib.request.urlopen(f"http://127.0.0.1:{self._port}/metrics", timeout=PATIENCE_SECONDS) as answer:

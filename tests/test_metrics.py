@@ -64,7 +64,7 @@ def clock() -> Clock:
 
 def made(clock: Clock, now: Status | None = None) -> Metrics:
     """Metrics that watch one status."""
-    metrics = Metrics(version="1.2.3", clock=clock)
+    metrics = Metrics(version="1.2.3", clock=clock, wall_clock=lambda: 70.0)
     metrics.watch(lambda: now or status(assets={}, bytes={}, queue=Queue(), disk=empty_disk()))
     return metrics
 
@@ -183,6 +183,8 @@ def test_a_scenario_counted_by_hand(clock: Clock) -> None:
         "tierd_promotion_duration_seconds_count": 2,
         "tierd_promotion_duration_seconds_sum": 0.03,
         'tierd_demotions_total{reason="watermark"}': 1,
+        "tierd_demotion_idle_seconds_count": 1,
+        "tierd_demotion_idle_seconds_sum": 70.0,
         "tierd_verification_failures_total": 1,
         "tierd_watch_overflows_total": 1,
         "tierd_reconcile_found_total": 5,

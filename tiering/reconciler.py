@@ -100,6 +100,8 @@ class Reconciler:
         self._ended = 0
         self._turn = asyncio.Condition()
         self._is_releasing = False
+        self.scanned_at = 0.0
+        """When the last full scan ended, in seconds since the epoch; 0 before the first."""
         # Files that hints found missing count with those of the next scan: a slow loss of everything is one, too.
         self._dropped_since_scan = 0
         self._dropping = asyncio.Lock()
@@ -259,6 +261,7 @@ class Reconciler:
 
     async def _end_scan(self) -> None:
         self._ended = self._begun
+        self.scanned_at = self._clock()
         self.scanned.set()
         async with self._turn:
             self._turn.notify_all()

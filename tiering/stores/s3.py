@@ -217,6 +217,11 @@ class S3Store:
         """Return what time it is there, in seconds since the epoch. Raise StoreError where it does not say."""
         return await self._requests.server_time()
 
+    @property
+    def credentials_end(self) -> float:
+        """When the present credentials run out, in seconds since the epoch; 0 where they do not, or are not known."""
+        return self._requests.credentials_end
+
     async def identity(self) -> tuple[str, float | None]:
         """Return where the credentials come from, and when they run out. Raise CredentialsError for want of them."""
         return await self._requests.identity()

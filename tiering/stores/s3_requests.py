@@ -84,6 +84,11 @@ class Requests:
             raise UnavailableError("the store does not say what time it is")
         return parsedate_to_datetime(date).timestamp()
 
+    @property
+    def credentials_end(self) -> float:
+        """See S3Store."""
+        return self._connection.credentials.expires or 0.0
+
     async def identity(self) -> tuple[str, float | None]:
         """Return where the credentials come from, and when they run out. Raise CredentialsError for want of them."""
         async with self.guarded("", self.settings.stall_seconds):
