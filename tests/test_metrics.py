@@ -184,7 +184,7 @@ def test_a_scenario_counted_by_hand(clock: Clock) -> None:
         "tierd_promotion_duration_seconds_sum": 0.03,
         'tierd_demotions_total{reason="watermark"}': 1,
         "tierd_demotion_idle_seconds_count": 1,
-        "tierd_demotion_idle_seconds_sum": 70.0,
+        "tierd_demotion_idle_seconds_sum": 68.5,
         "tierd_verification_failures_total": 1,
         "tierd_watch_overflows_total": 1,
         "tierd_reconcile_found_total": 5,
