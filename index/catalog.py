@@ -14,13 +14,13 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar
 
-from index import admission, checkup, ledger, queries, records, totals, uploads, warmth
+from index import admission, checkup, ledger, queries, records, search, totals, uploads, warmth
 from index.asset import Asset, AssetId, RelPath, path_to_bytes
 from index.changes import Change
 from index.commits import Commits
 from index.connection import Connection
 from index.lifecycle import Event, State
-from index.listing import SLICE, Query, cursor_of, path_of, read_slice
+from index.listing import BY_PATH, cursor_of, position_at, position_of
 from index.rows import Known, asset_from, clamped, description_columns, known_from, signed
 from index.warmth import Unwarmed
 
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from index.asset import Fingerprint
     from index.changes import FoundObject, Observations
+    from index.listing import Order, Query
     from index.records import Record
     from index.totals import Summary, Totals
     from index.uploads import Upload, UploadedPart
@@ -178,20 +179,27 @@ class Catalog:
 
         return await self._connection.submit(work)
 
-    async def list(self, query: Query, *, limit: int, cursor: str | None = None) -> tuple[Assets, str | None]:
-        """Return one page in the order of paths, and the cursor of the next, None where there is none.
+    async def list(
+        self, query: Query, *, limit: int, cursor: str | None = None, order: Order = BY_PATH
+    ) -> tuple[Assets, str | None]:
+        """Return one page, and the cursor of the next, None where there is none.
 
         Raise ValueError for a bad cursor. However much there is to look through, others get their turn meanwhile.
+        Who looks for text has it read first as far as it was not, 3 s for the first million, or IndexFullError.
         """
-        after: bytes | None = b"" if cursor is None else path_of(cursor)
-        rare = bool(query.states) and sum(self.totals.assets[state] for state in set(query.states)) <= SLICE
-        page: Assets = []
-        while after is not None and len(page) <= limit:
-            work = partial(read_slice, query=query, after=after, limit=limit + 1 - len(page), rare=rare)
-            rows, after = await self._connection.submit(work)
-            page += [asset_from(row) for row in rows]
-        more = len(page) > limit
-        return page[:limit], cursor_of(path_to_bytes(page[limit - 1].path)) if more else None
+        after = None if cursor is None else position_at(cursor, order)
+        if query.text:
+            await self._read_up()
+        rows = await search.find(
+            self._connection.submit, query, order, after, limit=limit + 1, counts=self.totals.assets
+        )
+        page = [asset_from(row) for row in rows[:limit]]
+        return page, cursor_of(position_of(page[-1], order), order) if len(rows) > limit else None
+
+    async def _read_up(self) -> None:
+        more = await self._connection.submit(search.is_unread)
+        while more:
+            more = await self._commits.share(search.read_up, patient=False)
 
     async def known_keys(self, keys: Sequence[str]) -> set[str]:
         """Return those of the object keys that are some asset's proof."""

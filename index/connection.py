@@ -151,7 +151,9 @@ def translated(error: Exception, path: Path) -> CatalogError:
     """Return one of the FOREIGN_ERRORS as ours."""
     code = getattr(error, "sqlite_errorcode", None)
     # Without a code it is the module that complains: of text that is not UTF-8, which we never write.
+    # And JSON is only ever what we wrote.
     unreadable = code is None and isinstance(error, sqlite3.OperationalError | UnicodeDecodeError)
+    unreadable = unreadable or str(error) == "malformed JSON"
     kind: type[CatalogError] = IndexFaultError
     if unreadable or (code or 0) & 0xFF in _DAMAGE:
         kind = CorruptIndexError

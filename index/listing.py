@@ -1,26 +1,23 @@
-"""Pages of assets in the order of their paths, for people and programs that look around."""
+"""What a listing asks for, and where its pages meet: values, and cursors as clients may see them."""
 
 from __future__ import annotations
 
 import base64
 import binascii
+import json
 import re
 import zlib
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from enum import StrEnum
+from typing import TYPE_CHECKING, Final
 
-from index import queries
-from index.lifecycle import State
-from index.rows import legible
+from index.asset import path_to_bytes
 
 if TYPE_CHECKING:
-    import sqlite3
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Collection, Mapping
 
-    from index.rows import Row
-
-SLICE: Final = 10_000
-"""So many rows are looked at before others get their turn at the connection."""
+    from index.asset import Asset
+    from index.lifecycle import State
 
 _CURSOR: Final = re.compile(r"[A-Za-z0-9_-]+")
 _CHECK_BYTES: Final = 4
@@ -30,75 +27,102 @@ _CHECK_BYTES: Final = 4
 class Query:
     """Which assets: those that fulfil everything that is given. Tombstones only where their state is asked for.
 
-    `text` is a part of the path; upper and lower case of A to Z are the same.
+    `text` is words, each of which begins one in the path or in the values of fields and tags; upper and lower case and
+    accents are the same. `campaign` is a field or a tag of that name. Sizes are bytes, and inclusive; `modified` is
+    when the content was made, `accessed` when it was last asked for, both in seconds since the epoch, and inclusive.
     """
 
     states: Collection[State] = ()
     type: str | None = None
+    campaign: str | None = None
     text: str | None = None
     fields: Mapping[str, str] = field(default_factory=dict)
     tags: Mapping[str, str] = field(default_factory=dict)
     pinned: bool | None = None
+    min_size: int | None = None
+    max_size: int | None = None
+    modified_after: float | None = None
+    modified_before: float | None = None
+    accessed_after: float | None = None
+    accessed_before: float | None = None
 
 
-def cursor_of(path: bytes) -> str:
+class Key(StrEnum):
+    """What a listing may be sorted by; the path breaks ties."""
+
+    PATH = "path"
+    SIZE = "size"
+    MTIME = "mtime"
+    LAST_ACCESS = "last_access"
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """In which order."""
+
+    key: Key = Key.PATH
+    descending: bool = False
+
+    def __str__(self) -> str:
+        return f"{'-' if self.descending else ''}{self.key}"
+
+
+BY_PATH: Final = Order()
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Where a page ended: the last asset's path, and what it was sorted by if that is not the path."""
+
+    path: bytes
+    value: float = 0.0
+
+
+def position_of(asset: Asset, order: Order) -> Position:
+    """Return where a page ends whose last asset this is."""
+    path = path_to_bytes(asset.path)
+    match order.key:
+        case Key.PATH:
+            return Position(path)
+        case Key.SIZE:
+            return Position(path, asset.size)
+        case Key.LAST_ACCESS:
+            return Position(path, asset.last_access)
+        case Key.MTIME:
+            return Position(path, _mtime_ns(asset))
+
+
+def _mtime_ns(asset: Asset) -> int:
+    if asset.fingerprint is not None:
+        return asset.fingerprint.mtime_ns
+    return asset.proof.mtime_ns if asset.proof is not None else 0
+
+
+def cursor_of(position: Position, order: Order) -> str:
     """Return where a page ended, as clients may see it."""
-    return base64.urlsafe_b64encode(_check(path) + path).rstrip(b"=").decode()
+    raw = position.path if order.key is Key.PATH else json.dumps(position.value).encode() + b"/" + position.path
+    return base64.urlsafe_b64encode(_check(raw, order) + raw).rstrip(b"=").decode()
 
 
-def path_of(cursor: str) -> bytes:
-    """Return the path at which a page ended. Raise ValueError for what is no cursor of ours."""
+def position_at(cursor: str, order: Order) -> Position:
+    """Return where a page of this order ended. Raise ValueError for what is no cursor of ours, or of another order."""
     if _CURSOR.fullmatch(cursor):
         try:
             raw = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
         except binascii.Error:
             raw = b""
-        check, path = raw[:_CHECK_BYTES], raw[_CHECK_BYTES:]
-        if check == _check(path):
-            return path
-    raise ValueError(f"{cursor!r} is no cursor; begin again without one")
+        check, raw = raw[:_CHECK_BYTES], raw[_CHECK_BYTES:]
+        if check == _check(raw, order):
+            return _position(raw, order)
+    raise ValueError(f"{cursor!r} is no cursor of a list sorted by {order}; begin again without one")
 
 
-def _check(path: bytes) -> bytes:
-    return zlib.crc32(b"cursor" + path).to_bytes(_CHECK_BYTES, "big")
+def _position(raw: bytes, order: Order) -> Position:
+    if order.key is Key.PATH:
+        return Position(raw)
+    value, _, path = raw.partition(b"/")
+    return Position(path, json.loads(value))
 
 
-def read_slice(
-    connection: sqlite3.Connection, query: Query, after: bytes, limit: int, *, rare: bool
-) -> tuple[Sequence[Row], bytes | None]:
-    """Return at most `limit` rows beyond `after`, and the path up to which was looked, None for the end.
-
-    `rare`: the states asked for are so few rows that all of them can be looked at.
-    """
-    conditions, values = _conditions(query)
-    upto = None if rare else _end_of_slice(connection, after)
-    if upto is not None:
-        conditions.append(queries.UPTO)
-        values.append(upto)
-    rows = connection.execute(queries.page(conditions, rare=rare), (after, *values, limit)).fetchall()
-    return rows, upto
-
-
-def _end_of_slice(connection: sqlite3.Connection, after: bytes) -> bytes | None:
-    row = connection.execute(queries.END_OF_SLICE, (after, SLICE - 1)).fetchone()
-    return None if row is None else bytes(row[0])
-
-
-def _conditions(query: Query) -> tuple[list[str], list[Any]]:
-    states = [state.value for state in (query.states or set(State) - {State.GONE})]
-    conditions = [queries.of_states(len(states))]
-    values: list[Any] = states
-    if query.type is not None:
-        conditions.append(queries.OF_TYPE)
-        values.append(legible(query.type))
-    if query.pinned is not None:
-        conditions.append(queries.OF_PIN)
-        values.append(int(query.pinned))
-    if query.text:
-        conditions.append(queries.WITH_TEXT)
-        values.append(legible(query.text))
-    for condition, words in ((queries.WITH_FIELD, query.fields), (queries.WITH_TAG, query.tags)):
-        for name, value in words.items():
-            conditions.append(condition)
-            values += [legible(name), legible(value)]
-    return conditions, values
+def _check(raw: bytes, order: Order) -> bytes:
+    return zlib.crc32(f"cursor {order} ".encode() + raw).to_bytes(_CHECK_BYTES, "big")

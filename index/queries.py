@@ -147,14 +147,56 @@ REMEMBER: Final = "INSERT INTO fact (name, value) VALUES (?, ?) ON CONFLICT DO U
 RECALL: Final = "SELECT value FROM fact WHERE name = ?"
 
 
-# A listing: slice by slice along the unique index of `path`, or all of asset_state where that is little.
+# A listing goes through one of these, slice by slice in the order of paths. The primary key of `word`; asset_pinned;
+# the unique index of `path`.
+ALONG_WORD: Final = (
+    "word CROSS JOIN asset ON asset.path = asset_path WHERE word.name = ? AND word.value = ? AND asset_path > ?"
+)
+END_OF_WORDS: Final = (
+    "SELECT asset_path FROM word WHERE name = ? AND value = ? AND asset_path > ? ORDER BY asset_path LIMIT 1 OFFSET ?"
+)
+ALONG_PINNED: Final = "asset INDEXED BY asset_pinned WHERE pinned = 1 AND path > ?"
+END_OF_PINNED: Final = (
+    "SELECT path FROM asset INDEXED BY asset_pinned WHERE pinned = 1 AND path > ? ORDER BY path LIMIT 1 OFFSET ?"
+)
+ALONG_PATHS: Final = "asset INDEXED BY sqlite_autoindex_asset_2 WHERE path > ?"
 END_OF_SLICE: Final = "SELECT path FROM asset WHERE path > ? ORDER BY path LIMIT 1 OFFSET ?"
-OF_TYPE: Final = "type = ?"
+# Or all that are in rare states, by asset_state; or those whose rows were found by their text.
+ALONG_STATES: Final = "asset INDEXED BY asset_state WHERE TRUE"
+ALONG_ROWS: Final = "asset NOT INDEXED WHERE row IN (SELECT value FROM json_each(?))"
+
+COUNT_WORD: Final = "SELECT count(*) FROM (SELECT 1 FROM word WHERE name = ? AND value = ? LIMIT ?)"
+COUNT_PINNED: Final = "SELECT count(*) FROM (SELECT 1 FROM asset INDEXED BY asset_pinned WHERE pinned = 1 LIMIT ?)"
+
+PATH: Final = "path"
+WORD_PATH: Final = "asset_path"
 OF_PIN: Final = "pinned = ?"
-WITH_TEXT: Final = "instr(lower(CAST(path AS TEXT)), lower(?)) > 0"
-WITH_FIELD: Final = "EXISTS (SELECT 1 FROM json_each(fields) AS word WHERE word.key = ? AND word.value = ?)"
-WITH_TAG: Final = "EXISTS (SELECT 1 FROM json_each(tags) AS word WHERE word.key = ? AND word.value = ?)"
-UPTO: Final = "path <= ?"
+WITH_TEXT: Final = "row IN (SELECT rowid FROM asset_text WHERE asset_text MATCH ?)"
+WITH_WORD: Final = "EXISTS (SELECT 1 FROM word WHERE word.name = ? AND word.value = ? AND asset_path = path)"
+SIZE: Final = "coalesce(size, proof_size, 0)"
+MTIME: Final = "coalesce(mtime_ns, proof_mtime_ns, 0)"
+LAST_ACCESS: Final = "last_access"
+
+# The text of assets: what was never read, and what is to be read again. The primary key of `asset` and of `reread`.
+FOUND_TEXT: Final = "SELECT rowid FROM asset_text WHERE asset_text MATCH ?"
+READ_UPTO: Final = "SELECT upto FROM reading"
+UNREAD: Final = "SELECT max(row) FROM (SELECT row FROM asset WHERE row > ? ORDER BY row LIMIT ?)"
+SET_READ: Final = "UPDATE reading SET upto = ?"
+_TEXT: Final = (
+    "SELECT row, CAST(path AS TEXT)"
+    " || coalesce(' ' || (SELECT group_concat(value, ' ') FROM json_each(fields)), '')"
+    " || coalesce(' ' || (SELECT group_concat(value, ' ') FROM json_each(tags)), '') FROM asset"
+)
+READ_TEXT: Final = f"INSERT INTO asset_text (rowid, text) {_TEXT} WHERE row > ? AND row <= ?"
+TO_REREAD: Final = "SELECT row FROM reread ORDER BY row LIMIT ?"
+DROP_TEXT: Final = "DELETE FROM asset_text WHERE rowid = ?"
+READ_AGAIN: Final = f"INSERT INTO asset_text (rowid, text) {_TEXT} WHERE row = ?"
+REREAD: Final = "DELETE FROM reread WHERE row = ?"
+
+
+def upto(path: str) -> str:
+    """Return the condition that a path is not beyond the end of a slice."""
+    return f"{path} <= ?"
 
 
 def of_states(count: int) -> str:
@@ -162,11 +204,23 @@ def of_states(count: int) -> str:
     return f"state IN ({', '.join('?' * count)})"
 
 
-def page(conditions: list[str], *, rare: bool) -> str:
-    """Return the rows beyond a path that fulfil all conditions, in the order of paths."""
-    source = f"asset INDEXED BY {'asset_state' if rare else 'sqlite_autoindex_asset_2'}"
-    where = " AND ".join(["path > ?", *conditions])
-    return f"SELECT {COLUMNS} FROM {source} WHERE {where} ORDER BY path LIMIT ?"
+def page(along: str, conditions: list[str], *, key: str, descending: bool) -> str:
+    """Return the rows that fulfil all conditions, each with what it is sorted by; paths break ties."""
+    where = " AND ".join([along, *conditions])
+    direction = " DESC" if descending else ""
+    # Where rows come in the order of paths, sorting by the path alone lets them through as they come.
+    order = f"{key}{direction}" if key in {PATH, WORD_PATH} else f"{key}{direction}, path{direction}"
+    return f"SELECT {key}, {COLUMNS} FROM {where} ORDER BY {order} LIMIT ?"
+
+
+def beyond(key: str, *, descending: bool) -> str:
+    """Return the condition that a row comes after a position."""
+    return f"({key}, path) {'<' if descending else '>'} (?, ?)"
+
+
+def between(key: str, *, above: bool) -> str:
+    """Return the condition that something is at least, or at most, so much."""
+    return f"{key} {'>=' if above else '<='} ?"
 
 
 def update(columns: list[str]) -> str:

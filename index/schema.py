@@ -170,7 +170,60 @@ _THIRD: Final = (
     _ACCESS,
 )
 
-MIGRATIONS: Final = (_FIRST, _SECOND, _THIRD)
+# What people say about an asset, word by word as a query names it, with its path: a listing reads it in order. Triggers
+# keep it true, and an asset of which nothing is said costs nothing.
+_WORD: Final = """
+CREATE TABLE word (
+    name TEXT NOT NULL,
+    value TEXT NOT NULL,
+    asset_path BLOB NOT NULL,
+    PRIMARY KEY (name, value, asset_path)
+) STRICT, WITHOUT ROWID
+"""
+
+
+def _words(row: str) -> str:
+    return f"""
+        SELECT 'type' AS name, {row}.type AS value WHERE {row}.type IS NOT NULL
+        UNION ALL SELECT 'field.' || key, value FROM json_each({row}.fields)
+        UNION ALL SELECT 'tag.' || key, value FROM json_each({row}.tags)
+        UNION ALL SELECT 'campaign', value FROM json_each({row}.fields) WHERE key = 'campaign'
+        UNION ALL SELECT 'campaign', value FROM json_each({row}.tags) WHERE key = 'campaign'
+    """
+
+
+def _is_described(row: str) -> str:
+    return f"({row}.type IS NOT NULL OR {row}.fields IS NOT NULL OR {row}.tags IS NOT NULL)"
+
+
+_SAY: Final = f"INSERT OR IGNORE INTO word SELECT name, value, new.path FROM ({_words('new')});"
+# One SELECT around them all: without it SQLite looks at every word that there is.
+_UNSAY: Final = (
+    f"DELETE FROM word WHERE asset_path = old.path AND (name, value) IN (SELECT name, value FROM ({_words('old')}));"
+)
+_REREAD: Final = "INSERT OR IGNORE INTO reread SELECT old.row FROM reading WHERE old.row <= upto;"
+
+# Paths and words as text are read by the catalog itself, when somebody searches: SQLite lets no trigger write to a
+# virtual table of a schema that is not trusted. `upto` is the last row that was read, `reread` what of those is so no
+# more.
+_FOURTH: Final = (
+    _WORD,
+    "CREATE INDEX asset_pinned ON asset (path) WHERE pinned = 1",
+    f"CREATE TRIGGER asset_described AFTER INSERT ON asset WHEN {_is_described('new')} BEGIN {_SAY} END",
+    f"""CREATE TRIGGER asset_redescribed AFTER UPDATE OF path, type, fields, tags ON asset
+        WHEN {_is_described("old")} OR {_is_described("new")} BEGIN {_UNSAY} {_SAY} END""",
+    f"CREATE TRIGGER asset_undescribed AFTER DELETE ON asset WHEN {_is_described('old')} BEGIN {_UNSAY} END",
+    "CREATE VIRTUAL TABLE asset_text USING fts5 (text, tokenize = 'unicode61 remove_diacritics 2')",
+    "CREATE TABLE reading (upto INTEGER NOT NULL) STRICT",
+    "INSERT INTO reading VALUES (0)",
+    "CREATE TABLE reread (row INTEGER PRIMARY KEY) STRICT",
+    f"CREATE TRIGGER asset_reworded AFTER UPDATE OF path, fields, tags ON asset BEGIN {_REREAD} END",
+    f"CREATE TRIGGER asset_unread AFTER DELETE ON asset BEGIN {_REREAD} END",
+    # What was said before: the trigger hears it again.
+    f"UPDATE asset SET type = type WHERE {_is_described('asset')}",
+)
+
+MIGRATIONS: Final = (_FIRST, _SECOND, _THIRD, _FOURTH)
 """What makes version n + 1 of version n. Released ones are never edited, only followed by another."""
 
 _TABLES: Final = frozenset({"asset", "total", "event", "upload", "part", "fact"})

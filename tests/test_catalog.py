@@ -17,7 +17,7 @@ from index.catalog import Catalog
 from index.changes import Change, FoundObject, Observations
 from index.errors import CatalogError, StaleTransitionError, UnknownAssetError
 from index.lifecycle import HOT, IN_FLIGHT, Event, IllegalTransitionError, State
-from index.listing import Query
+from index.listing import Key, Order, Query
 from index.records import Record
 from index.schema import MIGRATIONS, migrate
 from index.uploads import Upload, UploadedPart
@@ -504,15 +504,111 @@ async def test_the_list_is_in_the_order_of_paths(catalog: Catalog) -> None:
 
 async def test_the_list_goes_through_more_than_a_slice(catalog: Catalog, monkeypatch: pytest.MonkeyPatch) -> None:
     """However far apart they are, all that fit are found, with a limit or without."""
-    monkeypatch.setattr("index.listing.SLICE", 10)
-    files = [(a_sighting(f"{number:03}", inode=number), NOW) for number in range(100)]
+    monkeypatch.setattr("index.search.SLICE", 10)
+    monkeypatch.setattr("index.search.READ_AT_ONCE", 7)
+    files = [(a_sighting(f"{n % 7}/{n:03}", inode=n, size=1000 - n), NOW) for n in range(100)]
     await catalog.observe(Observations(discovered=files))
-    page, cursor = await catalog.list(Query(text="7"), limit=100)
-    assert ([asset.path for asset in page], cursor) == ([f"{n:03}" for n in range(100) if "7" in f"{n}"], None)
-    page, cursor = await catalog.list(Query(text="9"), limit=2)
-    assert [asset.path for asset in page] == ["009", "019"]
-    page, cursor = await catalog.list(Query(text="9"), limit=2, cursor=cursor)
-    assert [asset.path for asset in page] == ["029", "039"]
+    everything = sorted(sighting.path for sighting, _ in files)
+    sevenths = [path for path in everything if path.startswith("3/")]
+    for path in sevenths:
+        await catalog.describe((await catalog.find(path)).id, type="t", fields={}, tags={})
+    for query, fitting in [
+        (Query(text="3"), sevenths),
+        (Query(type="t"), sevenths),
+        (Query(min_size=950), [path for path in everything if int(path[2:]) <= 50]),
+        (Query(states=(State.NEW,)), everything),
+    ]:
+        for order, expected in [
+            (Order(), fitting),
+            (Order(descending=True), fitting[::-1]),
+            (Order(Key.SIZE), sorted(fitting, key=lambda path: path[2:], reverse=True)),
+            (Order(Key.SIZE, descending=True), sorted(fitting, key=lambda path: path[2:])),
+            (Order(Key.MTIME), fitting),
+            (Order(Key.LAST_ACCESS, descending=True), fitting[::-1]),
+        ]:
+            for limit in (1, 4, 100):
+                assert await everything_listed(catalog, query, order, limit) == expected, (query, order, limit)
+
+
+async def everything_listed(catalog: Catalog, query: Query, order: Order, limit: int) -> list[str]:
+    """Return the paths of all pages, one after the other."""
+    seen: list[str] = []
+    cursor = None
+    while True:
+        page, cursor = await catalog.list(query, limit=limit, cursor=cursor, order=order)
+        assert len(page) <= limit
+        seen += [asset.path for asset in page]
+        if cursor is None:
+            return seen
+
+
+async def test_a_cursor_is_of_its_order(catalog: Catalog) -> None:
+    """It stays true where assets come and go, and says nothing about a list that is sorted otherwise."""
+    for name in "bcd":
+        await discover(catalog, name)
+    _, cursor = await catalog.list(Query(), limit=1, order=Order(Key.SIZE))
+    await catalog.apply(Change.about(await catalog.find(RelPath("b")), Event.LOST))
+    await discover(catalog, "a")
+    page, _ = await catalog.list(Query(), limit=9, cursor=cursor, order=Order(Key.SIZE))
+    assert [asset.path for asset in page] == ["c", "d"]
+    with pytest.raises(ValueError, match="sorted by -size; begin again"):
+        await catalog.list(Query(), limit=1, cursor=cursor, order=Order(Key.SIZE, descending=True))
+
+
+async def test_text_is_what_paths_and_words_say_now(catalog: Catalog) -> None:
+    """What was read is read again where it changed; a row that is used again is another asset's."""
+    first = await discover(catalog, "shoot/one.jpg")
+    last = await discover(catalog, "shoot/two.jpg")
+
+    async def found(text: str) -> list[str]:
+        return await everything_listed(catalog, Query(text=text), Order(), 9)
+
+    assert await found("shoot") == ["shoot/one.jpg", "shoot/two.jpg"]
+    await catalog.describe(first.id, type="t", fields={"product": "Power Dish Soap"}, tags={"season": "été"})
+    assert await found("dish soap") == await found("ETE") == ["shoot/one.jpg"]
+    await catalog.describe(first.id, type="t", fields={}, tags={})
+    assert await found("dish") == []
+    moved = Change.about(first, Event.CHANGED, path=RelPath("other/un.jpg"))
+    await catalog.apply(moved)
+    assert (await found("one"), await found("un")) == ([], ["other/un.jpg"])
+    await catalog.apply(Change.about(last, Event.LOST))
+    await catalog.forget_gone(NOW + 1)
+    await discover(catalog, "shoot/three.jpg")
+    assert (await found("two"), await found("shoot")) == ([], ["shoot/three.jpg"])
+
+
+async def test_words_are_what_is_said_now(catalog: Catalog) -> None:
+    """Fields, tags and the campaign are found where they are said, at the path where the asset is, and nowhere else."""
+    asset = await discover(catalog, "a.jpg")
+    await catalog.describe(asset.id, type="composite", fields={"campaign": "x"}, tags={"campaign": "y"})
+    for query in (Query(campaign="x"), Query(campaign="y"), Query(fields={"campaign": "x"})):
+        assert await everything_listed(catalog, query, Order(), 9) == ["a.jpg"]
+    assert await everything_listed(catalog, Query(tags={"campaign": "x"}), Order(), 9) == []
+    await catalog.apply(Change.about(asset, Event.CHANGED, path=RelPath("b.jpg")))
+    assert await everything_listed(catalog, Query(campaign="x", type="composite"), Order(), 9) == ["b.jpg"]
+    await catalog.describe(asset.id, type=None, fields={"campaign": "z"}, tags={})
+    assert await everything_listed(catalog, Query(type="composite"), Order(), 9) == []
+    assert await everything_listed(catalog, Query(campaign="x"), Order(), 9) == []
+    await catalog.apply(Change.about(await catalog.get(asset.id), Event.LOST))
+    await catalog.forget_gone(NOW + 1)
+    assert await catalog._connection.submit(lambda raw: raw.execute("SELECT * FROM word").fetchall()) == []
+
+
+async def test_an_index_without_words_gets_them(tmp_path: Path) -> None:
+    """What was said before there was a list of it is found after the migration."""
+    path = tmp_path / "index.db"
+    with closing(sqlite3.connect(path, isolation_level=None)) as raw:
+        for statement in (each for migration in MIGRATIONS[:3] for each in migration):
+            raw.execute(statement)
+        raw.execute("PRAGMA application_id = 0x74697264")
+        raw.execute("PRAGMA user_version = 3")
+        raw.execute(
+            "INSERT INTO asset (id, path, state, generation, size, mtime_ns, inode, discovered_at, changed_at, due_at,"
+            " last_access, fields) VALUES ('i', x'61', 'new', 1, 1, 1, 1, 0, 0, 0, 0, '{\"region\": \"US\"}')"
+        )
+        raw.execute("INSERT INTO sqlite_sequence VALUES ('event', 1)")
+    async with opened(path) as catalog:
+        assert await everything_listed(catalog, Query(fields={"region": "US"}, text="us"), Order(), 9) == ["a"]
 
 
 async def test_the_list_is_filtered(catalog: Catalog) -> None:
@@ -526,8 +622,19 @@ async def test_the_list_is_filtered(catalog: Catalog) -> None:
         (Query(type="scan"), [first.path, second.path]),
         (Query(type="scans"), []),
         (Query(text="dir/"), [first.path, second.path]),
-        (Query(text="ber.jpg"), [first.path]),
+        (Query(text="uber.jp"), [first.path]),
+        (Query(text="ber.jpg"), []),
         (Query(text="%"), []),
+        (Query(text='dir" OR "b'), []),
+        (Query(text="dir", pinned=True), [second.path]),
+        (Query(text="dir", type="scan", fields={'a"b': "2"}), [second.path]),
+        (Query(max_size=first.size), [first.path, second.path]),
+        (Query(max_size=first.size - 1), []),
+        (Query(min_size=first.size + 1), []),
+        (Query(modified_before=0), []),
+        (Query(modified_after=0), [first.path, second.path]),
+        (Query(accessed_after=2 * NOW), []),
+        (Query(accessed_before=2 * NOW), [first.path, second.path]),
         (Query(fields={'a"b': "1"}), [first.path]),
         (Query(fields={"k": "v"}), []),
         (Query(tags={"k": "v"}), [first.path, second.path]),

@@ -283,6 +283,9 @@ async def test_a_log_of_another_index_is_damage_or_harmless(tmp_path: Path, full
 async def test_a_row_that_makes_no_sense_is_damage(catalog: Catalog) -> None:
     """What we would never have written is not interpreted."""
     asset = await discover(catalog)
+    with pytest.raises(CorruptIndexError, match="malformed JSON"):
+        await catalog._commits.share(lambda raw: raw.execute("UPDATE asset SET fields = '[}'").rowcount)
+    await catalog._commits.share(lambda raw: raw.execute("DROP TRIGGER asset_redescribed").rowcount)
     for column, value in (("fields", "[}"), ("proof_key", "k"), ("inode", None)):
         sql = f"UPDATE asset SET {column} = ?"
         await catalog._commits.share(lambda raw, sql=sql, value=value: raw.execute(sql, (value,)).rowcount)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from index import queries
+from index import queries, schema
 from index.schema import migrate
 
 if TYPE_CHECKING:
@@ -54,6 +54,16 @@ SERVED_BY = {
     "PARTS": "PRIMARY KEY",
     "RECALL": "PRIMARY KEY",
     "END_OF_SLICE": "sqlite_autoindex_asset_2",
+    "END_OF_WORDS": "PRIMARY KEY",
+    "END_OF_PINNED": "asset_pinned",
+    "COUNT_WORD": "PRIMARY KEY",
+    "COUNT_PINNED": "asset_pinned",
+    "UNREAD": "INTEGER PRIMARY KEY",
+    "READ_TEXT": "INTEGER PRIMARY KEY",
+    "READ_AGAIN": "INTEGER PRIMARY KEY",
+    "REREAD": "INTEGER PRIMARY KEY",
+    "FOUND_TEXT": "asset_text VIRTUAL TABLE INDEX 0:M",
+    "DROP_TEXT": "asset_text VIRTUAL TABLE INDEX 0:=",
 }
 WITHOUT_A_SEARCH = {
     "TOTALS": "ten rows",
@@ -61,6 +71,9 @@ WITHOUT_A_SEARCH = {
     "EVENT_SPAN": "both ends of the primary key",
     "LAST_ROW": "the end of the primary key",
     "UPLOADS": "everything, which is little",
+    "READ_UPTO": "one row",
+    "SET_READ": "one row",
+    "TO_REREAD": "the beginning of the primary key",
     "DISCOVER": "an insertion",
     "DISCOVER_MANY": "an insertion",
     "ADD_EVENT": "an insertion",
@@ -69,7 +82,10 @@ WITHOUT_A_SEARCH = {
     "BEGIN_UPLOAD": "an insertion",
     "REMEMBER": "an insertion",
 }
-PARTS_OF_STATEMENTS = {"COLUMNS", "KNOWN_COLUMNS", "OF_TYPE", "OF_PIN", "WITH_TEXT", "WITH_FIELD", "WITH_TAG", "UPTO"}
+PARTS_OF_STATEMENTS = {
+    *("COLUMNS", "KNOWN_COLUMNS", "OF_PIN", "WITH_TEXT", "WITH_WORD", "PATH", "WORD_PATH", "SIZE", "MTIME"),
+    *("LAST_ACCESS", "ALONG_WORD", "ALONG_PINNED", "ALONG_PATHS", "ALONG_STATES", "ALONG_ROWS"),
+}
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +112,7 @@ def test_a_statement_has_its_index(raw: sqlite3.Connection, name: str, served_by
     """No statement looks at all assets, or sorts what an index could have given in order."""
     plan = plan_of(raw, getattr(queries, name))
     assert any(served_by in line for line in plan), plan
-    assert not any(line.startswith("SCAN asset") and "USING" not in line for line in plan), plan
+    assert not any(line.startswith("SCAN asset ") and "USING" not in line for line in plan), plan
     assert name == "BELOW" or not any("TEMP B-TREE" in line for line in plan), plan
 
 
@@ -110,15 +126,42 @@ def test_candidates_are_read_in_order(raw: sqlite3.Connection, order: str, serve
     assert line.startswith(f"SEARCH asset USING INDEX {served_by}")
 
 
-def test_a_listing_goes_along_the_paths(raw: sqlite3.Connection) -> None:
-    """A slice is a stretch of the paths; where all of the states is little, that is looked at instead."""
-    conditions = [queries.of_states(1), queries.WITH_TEXT, queries.WITH_TAG, queries.UPTO]
-    assert plan_of(raw, queries.page(conditions, rare=False))[0].startswith(
-        "SEARCH asset USING INDEX sqlite_autoindex_asset_2 (path>? AND path<?)"
-    )
-    assert plan_of(raw, queries.page(conditions, rare=True))[0].startswith(
-        "SEARCH asset USING INDEX asset_state (state=?)"
-    )
+@pytest.mark.parametrize(
+    ("along", "path", "served_by"),
+    [
+        (queries.ALONG_PATHS, queries.PATH, "asset USING INDEX sqlite_autoindex_asset_2 (path>? AND path<?)"),
+        (queries.ALONG_PINNED, queries.PATH, "asset USING INDEX asset_pinned (path>? AND path<?)"),
+        (
+            queries.ALONG_WORD,
+            queries.WORD_PATH,
+            "word USING PRIMARY KEY (name=? AND value=? AND asset_path>? AND asset_path<?)",
+        ),
+    ],
+)
+def test_a_listing_goes_along_the_paths(raw: sqlite3.Connection, along: str, path: str, served_by: str) -> None:
+    """A slice is a stretch of a list that is sorted by path: nothing else is read, and nothing sorted."""
+    conditions = [queries.of_states(1), queries.WITH_WORD, queries.WITH_TEXT]
+    plan = plan_of(raw, queries.page(f"{along} AND {queries.upto(path)}", conditions, key=path, descending=False))
+    assert plan[0] == f"SEARCH {served_by}"
+    assert not any("TEMP B-TREE" in line for line in plan)
+
+
+@pytest.mark.parametrize(
+    ("along", "served_by"),
+    [(queries.ALONG_STATES, "asset_state (state=?)"), (queries.ALONG_ROWS, "INTEGER PRIMARY KEY (rowid=?)")],
+)
+def test_what_is_rare_is_read_whole(raw: sqlite3.Connection, along: str, served_by: str) -> None:
+    """Where all of the states is little, or the rows are known, nothing else is looked at."""
+    conditions = [queries.of_states(1), queries.WITH_WORD]
+    assert served_by in plan_of(raw, queries.page(along, conditions, key=queries.SIZE, descending=True))[0]
+
+
+def test_what_is_said_no_more_is_found_by_its_key(raw: sqlite3.Connection) -> None:
+    """Of the words of an asset each is looked up: there may be millions of the same."""
+    statement = schema._UNSAY.replace("old.path", "x'61'").replace("old.type", "'t'")
+    for name in ("fields", "tags"):
+        statement = statement.replace(f"old.{name}", "'{}'")
+    assert plan_of(raw, statement)[0] == "SEARCH word USING PRIMARY KEY (name=? AND value=? AND asset_path=?)"
 
 
 def test_every_statement_was_thought_of() -> None:
