@@ -10,7 +10,7 @@ from daemon.problem import ApiError
 from daemon.responses import json_response
 from daemon.route import Route
 from daemon.views import asset_view, explanation_view
-from index.listing import Query
+from index.listing import Key, Order, Query
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,18 +25,32 @@ def as_query(chosen: bodies.Filter) -> Query:
     return Query(
         states=tuple(chosen.state),
         type=chosen.type,
+        campaign=chosen.campaign,
         text=chosen.q,
         fields=chosen.fields,
         tags=chosen.tags,
         pinned=chosen.pinned,
+        min_size=chosen.min_size,
+        max_size=chosen.max_size,
+        modified_after=chosen.modified_after,
+        modified_before=chosen.modified_before,
+        accessed_after=chosen.accessed_after,
+        accessed_before=chosen.accessed_before,
     )
+
+
+def as_order(sort: str) -> Order:
+    """Return the order that is named so: a minus in front means the other way round."""
+    return Order(Key(sort.removeprefix("-")), descending=sort.startswith("-"))
 
 
 async def list_assets(service: Service, call: Call) -> StreamResponse:
     """Answer one page."""
     asked = call.query(bodies.AssetsQuery)
     try:
-        assets, cursor = await service.catalog.list(as_query(asked), limit=asked.limit, cursor=asked.cursor)
+        assets, cursor = await service.catalog.list(
+            as_query(asked), limit=asked.limit, cursor=asked.cursor, order=as_order(asked.sort)
+        )
     except ValueError as error:
         raise ApiError(400, "bad-cursor", str(error), hint="begin again without a cursor") from None
     return json_response({"assets": [asset_view(asset, service.store_url) for asset in assets], "cursor": cursor})
@@ -93,7 +107,7 @@ ROUTES: Final = (
         method="GET",
         template="/v1/assets",
         handler=list_assets,
-        summary="List assets",
+        summary="List assets, or search for them",
         query=bodies.AssetsQuery,
         answers={200: models.AssetPage},
     ),

@@ -16,6 +16,11 @@ Text = Annotated[str, Field(max_length=1024)]
 Notes = Annotated[dict[Word, Text], Field(max_length=64)]
 
 
+Size = Annotated[int, Field(ge=0, lt=2**63)]
+Moment = Annotated[float, Field(ge=0, le=1e11, allow_inf_nan=False, description="In seconds since the epoch.")]
+Sort = Literal["path", "-path", "size", "-size", "mtime", "-mtime", "last_access", "-last_access"]
+
+
 def _path(value: object) -> RelPath:
     if not isinstance(value, str):
         raise ValueError("a path is a string")  # noqa: TRY004 - pydantic takes ValueError for a wrong value
@@ -64,10 +69,17 @@ class Filter(Request):
 
     state: list[Annotated[State, Field(strict=False)]] = Field(default_factory=list)
     type: str | None = None
+    campaign: str | None = None
     q: str | None = None
     fields: dict[str, str] = Field(default_factory=dict)
     tags: dict[str, str] = Field(default_factory=dict)
     pinned: bool | None = None
+    min_size: Size | None = None
+    max_size: Size | None = None
+    modified_after: Moment | None = None
+    modified_before: Moment | None = None
+    accessed_after: Moment | None = None
+    accessed_before: Moment | None = None
 
 
 class Command(Request):
@@ -125,6 +137,7 @@ class AssetsQuery(Filter):
 
     model_config = ConfigDict(strict=False)
 
+    sort: Sort = "path"
     limit: Annotated[int, Field(ge=1, le=1000)] = 100
     cursor: Annotated[str, Field(pattern="^[A-Za-z0-9_-]+$")] | None = None
 

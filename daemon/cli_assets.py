@@ -1,4 +1,4 @@
-"""Commands about assets: which there are, why one is where it is, and away with it."""
+"""Commands about single assets: why one is where it is, and away with it."""
 
 from functools import partial
 from typing import Annotated
@@ -6,31 +6,10 @@ from typing import Annotated
 import typer
 
 from daemon import render
-from daemon.cli_moves import Fields, Kind, States, Tags, Text, pairs
 from daemon.cli_options import Code, asset_path, attempt, options, show_results
 from daemon.units import human_size
 
 Path = Annotated[str, typer.Argument(help="An asset, by path relative to the cache root.", metavar="PATH")]
-
-
-def list_assets(
-    context: typer.Context,
-    *,
-    state: States = None,
-    kind: Kind = None,
-    text: Text = None,
-    field: Fields = None,
-    tag: Tags = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="At most so many.")] = None,
-) -> None:
-    """List assets, in path order."""
-    given = options(context)
-    found = given.client().assets(state=state or None, type=kind, q=text, fields=pairs(field), tags=pairs(tag))
-    chosen = (asset for asset, _ in zip(found, range(limit), strict=False)) if limit else found
-    if given.json:
-        render.show_json({"assets": list(chosen), "cursor": None})
-    else:
-        render.show_assets(chosen)
 
 
 def explain(context: typer.Context, path: Path) -> None:

@@ -15,7 +15,7 @@ Paths = Annotated[list[str] | None, typer.Argument(help="Assets, by path relativ
 Everything = Annotated[bool, typer.Option("--all", help="All assets, or all that the options below choose.")]
 States = Annotated[list[str] | None, typer.Option("--state", help="Those in this state (may be repeated).")]
 Kind = Annotated[str | None, typer.Option("--type", help="Those of this type.")]
-Text = Annotated[str | None, typer.Option("--query", "-q", help="Those with this text in their path.")]
+Text = Annotated[str | None, typer.Option("--query", "-q", help="Those with these words in path, fields or tags.")]
 Fields = Annotated[list[str] | None, typer.Option("--field", help="Those with this field.", metavar="NAME=VALUE")]
 Tags = Annotated[list[str] | None, typer.Option("--tag", help="Those with this tag.", metavar="NAME=VALUE")]
 Wait = Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until it is done, or only begin it.")]

@@ -147,7 +147,7 @@ class Client:
         tags: Mapping[str, str] | None = None,
         **query: object,
     ) -> Iterator[Json]:
-        """Yield the assets that `state`, `type`, `q` (part of the path), `fields` and `tags` choose, in path order."""
+        """Yield the assets that `fields`, `tags` and the other parameters of GET /v1/assets choose, by `sort`."""
         asked = {f"field.{name}": value for name, value in (fields or {}).items()}
         asked |= {f"tag.{name}": value for name, value in (tags or {}).items()}
         cursor = None

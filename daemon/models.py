@@ -83,7 +83,7 @@ class Link(Model):
 
 
 class AssetPage(Model):
-    """Assets in the order of their paths; `cursor` is null on the last page."""
+    """Assets in the order that was asked for; `cursor` is null on the last page."""
 
     assets: list[Asset]
     cursor: str | None

@@ -15,6 +15,7 @@ from daemon.units import human_size
 
 PLAIN_SECONDS: Final = 10.0
 """How often work that takes long says so where there is no terminal."""
+_METADATA: Final = ("type", "fields", "tags")
 _MOMENTS: Final = frozenset({"last_access", "at", "mtime"})
 
 
@@ -73,9 +74,9 @@ def show_results(results: Sequence[dict[str, Any]]) -> None:
     show_table(columns, ([cell(name, result.get(name)) for name in columns] for result in results))
 
 
-def show_assets(assets: Iterable[dict[str, Any]]) -> None:
+def show_assets(assets: Iterable[dict[str, Any]], *, metadata: bool = False) -> None:
     """Print assets, one a line."""
-    columns = ("path", "state", "size", "pinned", "last_access")
+    columns = ("path", "state", "size", "pinned", "last_access", *(_METADATA if metadata else ()))
     show_table(columns, ([cell(name, asset.get(name)) for name in columns] for asset in assets))
 
 
@@ -85,6 +86,8 @@ def cell(name: str, value: Any) -> object:  # noqa: ANN401 - whatever JSON says
         return human_size(value) if value is not None and sys.stdout.isatty() else value
     if name in _MOMENTS:
         return moment(value)
+    if isinstance(value, dict):
+        return " ".join(f"{key}={word}" for key, word in value.items())
     if name == "mode":
         return f"{value:04o}"
     if isinstance(value, bool):

@@ -179,8 +179,9 @@ def _words(query: Query) -> list[tuple[str, str]]:
 
 
 def _match(text: str) -> str:
-    """Return words as FTS5 takes them: each a phrase whose last word may go on."""
-    return " ".join(f'"{word}"*' for word in (legible(text) or "").replace('"', " ").replace("\0", " ").split())
+    """Return words as FTS5 takes them: each a phrase whose last word may go on. Where there is none, nothing fits."""
+    words = (legible(text) or "").replace('"', " ").replace("\0", " ").split()
+    return " ".join(f'"{word}"*' for word in words) or '""'
 
 
 def _conditions(query: Query, source: Source) -> list[Clause]:

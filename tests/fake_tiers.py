@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from index.asset import Sighting
-    from index.listing import Query
+    from index.listing import Order, Query
     from tiering.answers import Content, Selection
 
 MTIME = 1_700_000_000
@@ -86,10 +86,14 @@ class FakeCatalog:
     records: list[Record] = field(default_factory=list)
     oldest: int = 1
     asked: list[tuple[Query, int, str | None]] = field(default_factory=list)
+    orders: list[Order] = field(default_factory=list)
     _news: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def list(self, query: Query, *, limit: int, cursor: str | None) -> tuple[Sequence[Asset], str | None]:
+    async def list(
+        self, query: Query, *, limit: int, cursor: str | None, order: Order
+    ) -> tuple[Sequence[Asset], str | None]:
         self.asked.append((query, limit, cursor))
+        self.orders.append(order)
         if cursor == "wrong":
             raise ValueError("'wrong' is no cursor")
         first = int(cursor or 0)

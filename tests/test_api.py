@@ -15,6 +15,7 @@ from daemon import models
 from index.asset import Failure
 from index.errors import StaleTransitionError, UnknownAssetError
 from index.lifecycle import State
+from index.listing import Key, Order, Query
 from tiering.answers import BrakeState, ColdTier, Disk
 from tiering.leases import TooManyLeasesError
 from tiering.outcome import ConflictError, DamagedError, IgnoredError, NoSpaceError
@@ -83,6 +84,13 @@ async def test_a_list_is_paged_and_filtered(served: Served) -> None:
     query, limit, cursor = served.tiers.catalog.asked[-1]
     assert (tuple(query.states), query.type, query.text, query.pinned) == ((State.NEW, State.COLD), "t", "ä", True)
     assert (query.fields, query.tags, limit, cursor) == ({"k": "v"}, {"a.b": "c"}, 100, None)
+    await served.get("/v1/assets?campaign=x&min_size=1&max_size=2&modified_after=3&modified_before=4.5&sort=-mtime")
+    query, *_ = served.tiers.catalog.asked[-1]
+    assert query == Query(campaign="x", min_size=1, max_size=2, modified_after=3.0, modified_before=4.5)
+    assert served.tiers.catalog.orders[-1] == Order(Key.MTIME, descending=True)
+    await served.get("/v1/assets?accessed_after=5&accessed_before=6")
+    assert served.tiers.catalog.asked[-1][0] == Query(accessed_after=5.0, accessed_before=6.0)
+    assert served.tiers.catalog.orders[-1] == Order()
 
 
 @pytest.mark.parametrize(
@@ -97,6 +105,11 @@ async def test_a_list_is_paged_and_filtered(served: Served) -> None:
         ("colour=red", "colour"),
         ("fields=x", "fields"),
         ("limit=1&limit=2", "limit"),
+        ("sort=colour", "sort"),
+        ("min_size=-1", "min_size"),
+        ("max_size=1GB", "max_size"),
+        ("modified_before=yesterday", "modified_before"),
+        ("accessed_after=nan", "accessed_after"),
     ],
 )
 async def test_a_wrong_query_is_named(served: Served, query: str, name: str) -> None:

@@ -626,6 +626,8 @@ async def test_the_list_is_filtered(catalog: Catalog) -> None:
         (Query(text="ber.jpg"), []),
         (Query(text="%"), []),
         (Query(text='dir" OR "b'), []),
+        *((Query(text=text), []) for text in ('"', " ", "\0", "*", "-", "NOT", "\udcff", "text:dir")),
+        (Query(text="^dir (* -"), [first.path, second.path]),
         (Query(text="dir", pinned=True), [second.path]),
         (Query(text="dir", type="scan", fields={'a"b': "2"}), [second.path]),
         (Query(max_size=first.size), [first.path, second.path]),

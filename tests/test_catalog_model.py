@@ -235,7 +235,7 @@ class CatalogMachine(RuleBasedStateMachine):
             self.model.add(path, state=State.COLD, generation=generation, proven=(generation, size))
             self.model.rows[path] |= {"due": self.now, "since": self.now}
         elif row["state"] is State.NEW and row["proven"] is None:
-            row |= {"generation": generation + 1, "proven": (generation, size)}
+            row |= {"generation": max(row["generation"], generation + 1), "proven": (generation, size)}
             self.model.events.append((path, "discovered", State.NEW, State.NEW))
             self.last.pop(path, None)
         else:

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -106,7 +107,7 @@ def content(body: bytes, digest: bytes | None = None) -> Answer:
 def test_the_commands_are_the_contracts() -> None:
     """These and no others, each with a help text."""
     names = {command.__name__.partition("_")[0] for group in cli.COMMANDS.values() for command in group}
-    words = "serve status list get upload download promote demote pin unpin retry rm explain events stats verify"
+    words = "serve status list search get upload download promote demote pin unpin retry rm explain events stats verify"
     assert names == {*words.split(), "drain", "resume", "doctor", "register", "presign", "simulate"}
     assert all(command.__doc__ for group in cli.COMMANDS.values() for command in group)
 
@@ -270,6 +271,29 @@ def test_list_is_one_asset_a_line(stub: Stub, tierd: Run) -> None:
     assert stub.asked() == ["GET /v1/assets?limit=1000&tag.k=v&state=cold&q=x"]
     assert tierd("list", "--json", "--limit", "1") == 0
     assert [each["path"] for each in tierd.json["assets"]] == ["a\nb"]
+
+
+def test_search_asks_for_all_that_is_given(stub: Stub, tierd: Run) -> None:
+    """Words, sizes and ages as people say them; what is said about assets is shown where it is wanted."""
+    page = {"assets": [asset("a", type="product", fields={"region": "US"}, tags={"k": "v"})], "cursor": None}
+    stub.answers["GET /v1/assets"] = Answer(page)
+    options = "--campaign x --not-pinned --min-size 500kB --max-size 7 --older-than 0 --sort=-size --metadata"
+    assert tierd("search", "dish", "soap", *options.split()) == 0
+    (asked,) = stub.asked()
+    asked, _, before = asked.partition("&modified_before=")
+    assert asked == "GET /v1/assets?limit=1000&campaign=x&q=dish+soap&pinned=false&min_size=500000&max_size=7"
+    assert re.fullmatch(r"[0-9.]+&sort=-size", before)
+    assert tierd.out == "a\treplicated\t5\t\t\tproduct\tregion=US\tk=v\n"
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [("--min-size", "big"), ("--max-size", "-1"), ("--older-than", "1"), ("--used-within", "soon"), ("--limit", "0")],
+)
+def test_search_refuses_what_it_does_not_understand(tierd: Run, wrong: tuple[str, str]) -> None:
+    """And names the option, before anybody is asked."""
+    assert tierd("search", *wrong) == 2
+    assert wrong[0] in tierd.err
 
 
 def test_explain(stub: Stub, tierd: Run) -> None:
