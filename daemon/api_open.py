@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Final
 
 from daemon import bodies, models
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
 
     from daemon.route import Call, Service
 
+_LONGEST_WAIT: Final = 900
+"""Seconds after which one may ask again about what comes out of an archive: it can be early."""
+
 
 async def open_asset(service: Service, call: Call) -> StreamResponse:
     """Answer where the file is, once it is there; 202 where that takes longer than the client waits."""
@@ -24,7 +28,9 @@ async def open_asset(service: Service, call: Call) -> StreamResponse:
         tally.found(hit=opened.hit, size=opened.asset.size if opened.ready else 0)
     if opened.ready:
         return json_response(opened_view(opened, now=service.clock()))
-    return json_response(opened_view(opened, now=service.clock()), status=202, headers={"Retry-After": "1"})
+    now = service.clock()
+    wait = 1 if opened.expected is None else min(max(math.ceil(opened.expected - now), 1), _LONGEST_WAIT)
+    return json_response(opened_view(opened, now=now), status=202, headers={"Retry-After": str(wait)})
 
 
 async def renew_lease(service: Service, call: Call) -> StreamResponse:

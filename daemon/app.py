@@ -45,7 +45,7 @@ from tiering.policies.lru import LruPolicy
 from tiering.presigner import Presigner
 from tiering.probe import probe
 from tiering.prober import Prober
-from tiering.promoter import Promoter
+from tiering.promoter import Promoter, Remedies
 from tiering.reconciler import Reconciler
 from tiering.registry import Registry
 from tiering.scrubber import Scrubber
@@ -55,6 +55,7 @@ from tiering.stores.observed import ObservedStore
 from tiering.stores.s3 import S3Store
 from tiering.succession import Succession
 from tiering.sweeper import Sweeper
+from tiering.thaw import Speed, Thaw
 from tiering.thermometer import Thermometer
 from tiering.tiers import Tiers
 from tiering.turns import Turns
@@ -131,6 +132,7 @@ class Parts:
             "scrubber": self.scrubber.run(),
             "accesses": self.accesses.run(),
             "inspector": self.inspector.run(),
+            "thaw": self.thaw.run(self.promoter.begin),
             **({"inbox": self.inbox.run()} if isinstance(self._store, S3Store) else {}),
             "watchdog": self.watchdog.run(),
         }
@@ -286,6 +288,17 @@ class Parts:
         return Succession(self.catalog, self.store, clock=time.time)
 
     @cached_property
+    def thaw(self) -> Thaw:
+        """What brings objects out of an archive."""
+        store = self.settings.store
+        return Thaw(
+            self.catalog,
+            self._store.requests if isinstance(self._store, S3Store) else None,
+            None if store.restore is None else Speed(store.restore, store.restore_days),
+            clock=time.time,
+        )
+
+    @cached_property
     def promoter(self) -> Promoter:
         """What brings them back."""
         return Promoter(
@@ -295,7 +308,7 @@ class Parts:
             group=self.group,
             space=self.space,
             make_room=self.keeper.make_room,
-            succession=self.succession,
+            remedies=Remedies(self.succession, self.thaw),
             observer=self.metrics,
             clock=time.time,
             concurrency=PROMOTIONS,

@@ -111,7 +111,7 @@ class Opened(Model):
 
 
 class Pending(Model):
-    """A file that is not on disk yet."""
+    """A file that is not on disk yet; `expected` is when, of one that comes out of an archive, else null."""
 
     path: str
     href: str
@@ -119,6 +119,7 @@ class Pending(Model):
     state: State
     hit: Literal[False]
     ready: Literal[False]
+    expected: Seconds | None
 
 
 class Result(Model):

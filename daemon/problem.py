@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from index.errors import IndexFullError, StaleTransitionError, UnknownAssetError
 from tiering import tree
 from tiering.leases import TooManyLeasesError
-from tiering.outcome import DamagedError, NoSpaceError, TierError
+from tiering.outcome import DamagedError, NoSpaceError, RestoringError, TierError
 from tiering.store import PreconditionError, StoreError, UnavailableError
 from tiering.vocabulary import MeaningError
 
@@ -56,6 +56,7 @@ _ROWS: Final = (
     _Row(NoSpaceError, 507, "no-space"),
     _Row(DamagedError, 503, "damaged"),
     _Row(MeaningError, 400, "bad-metadata"),
+    _Row(RestoringError, 503, "restoring", "", 900),
     _Row(TierError, 409, "conflict"),
     _Row(UnavailableError, 503, "unavailable", "", RETRY_SECONDS),
     _Row(PreconditionError, 409, "conflict"),

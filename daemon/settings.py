@@ -51,6 +51,8 @@ class Store(Section):
     addressing_style: Literal["auto", "path", "virtual"] | None = None
     storage_class: fields.Text | None = None
     encryption: fields.Text | None = None
+    restore: Literal["Standard", "Bulk", "Expedited"] | None = None
+    restore_days: Annotated[fields.Whole, Field(ge=1, le=365)] = 7
 
     @property
     def scheme(self) -> str:

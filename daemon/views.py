@@ -74,6 +74,8 @@ def opened_view(opened: Opened, *, now: float) -> Json:
         view["size"] = opened.asset.size
         view["etag"] = asset_tag(opened.asset)
         view["lease"] = None if opened.lease is None else lease_view(opened.lease, now=now)
+    else:
+        view["expected"] = opened.expected
     return view
 
 

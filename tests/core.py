@@ -40,7 +40,7 @@ from tiering.planner import Planner, Residence
 from tiering.policies.heat import PRESETS, HeatPolicy
 from tiering.policies.lru import LruPolicy
 from tiering.prober import Prober
-from tiering.promoter import Promoter
+from tiering.promoter import Promoter, Remedies
 from tiering.reconciler import Reconciler, Rhythm
 from tiering.recovery import recover
 from tiering.registry import Registry
@@ -50,6 +50,7 @@ from tiering.space import Space
 from tiering.stores.faulty import FaultyStore
 from tiering.stores.memory import MemoryStore
 from tiering.succession import Succession
+from tiering.thaw import Speed, Thaw
 from tiering.thermometer import Thermometer
 from tiering.tiers import Tiers
 from tiering.turns import Turns
@@ -126,6 +127,8 @@ class Rules:
     promotions: int = 4
     sizes: Sizes = SIZES
     quiet: float = 0.0
+    archive: Any = None
+    speed: Speed | None = None
     policy: str = "lru"
     preset: str = "balanced"
     cut: bool = False
@@ -213,6 +216,7 @@ class Core:
             clock=clock,
         )
         succession = Succession(catalog, store, clock=clock)
+        self.thaw = Thaw(catalog, rules.archive, rules.speed, clock=clock)
         self.promoter = Promoter(
             catalog,
             tree,
@@ -220,7 +224,7 @@ class Core:
             group=group,
             space=self.space,
             make_room=self.keeper.make_room,
-            succession=succession,
+            remedies=Remedies(succession, self.thaw),
             observer=observer,
             clock=clock,
             concurrency=rules.promotions,

@@ -37,6 +37,8 @@ TABLE = {
         "addressing_style": None,
         "storage_class": None,
         "encryption": None,
+        "restore": None,
+        "restore_days": 7,
     },
     "bucket": {
         "versioning": True,
@@ -225,6 +227,8 @@ def test_every_key_can_be_overridden(base: Path) -> None:
         "TIERD_STORE__ADDRESSING_STYLE": "path",
         "TIERD_STORE__STORAGE_CLASS": "STANDARD_IA",
         "TIERD_STORE__ENCRYPTION": "AES256",
+        "TIERD_STORE__RESTORE": "Bulk",
+        "TIERD_STORE__RESTORE_DAYS": "3",
         "TIERD_BUCKET__VERSIONING": "True",
         "TIERD_BUCKET__ENCRYPTION": "none",
         "TIERD_BUCKET__BLOCK_PUBLIC_ACCESS": "false",

@@ -21,6 +21,7 @@ from store_setups import S3Setup
 
 from tiering.store import (
     Absent,
+    ArchivedError,
     Attributes,
     CorruptError,
     CredentialsError,
@@ -176,7 +177,7 @@ def error(status: int, code: str) -> Callable[[str], bytes]:
         (403, "AccessDenied", RefusedError),
         (403, "SignatureDoesNotMatch", CredentialsError),
         (403, "RequestTimeTooSkewed", CredentialsError),
-        (403, "InvalidObjectState", RefusedError),
+        (403, "InvalidObjectState", ArchivedError),
         (400, "ExpiredToken", CredentialsError),
         (401, "", CredentialsError),
         (412, "PreconditionFailed", PreconditionError),

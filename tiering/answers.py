@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 class Opened:
     """An asset that was asked for by its name on disk. `ready` says that its bytes are at `location` now.
 
-    `hit` says that they were there when it was asked; a lease goes with every ready one.
+    `hit` says that they were there when it was asked; a lease goes with every ready one. `expected` is when one that
+    comes out of an archive should be there, in seconds since the epoch.
     """
 
     asset: Asset
@@ -30,6 +31,7 @@ class Opened:
     ready: bool
     location: Path
     lease: Lease | None = None
+    expected: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

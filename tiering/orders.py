@@ -11,7 +11,7 @@ from index.lifecycle import HOT, Event, State
 from index.listing import Query
 from tiering.answers import Result
 from tiering.demoter import BY_HAND
-from tiering.outcome import Outcome, TierError
+from tiering.outcome import Outcome, RestoringError, TierError
 from tiering.store import StoreError
 from tiering.tree import FileError
 from tiering.workers import begin, for_each
@@ -120,6 +120,8 @@ class Orders:
     async def _attempt(self, asset: Asset, act: Order) -> Outcome:
         try:
             return await act(asset)
+        except RestoringError as error:
+            return Outcome(await self._catalog.get(asset.id), "started", str(error))
         except (TierError, StoreError, FileError, CatalogError) as error:
             return Outcome(asset, "failed", str(error))
 

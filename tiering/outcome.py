@@ -39,6 +39,16 @@ class ConflictError(TierError):
     code = "conflict"
 
 
+class RestoringError(TierError):
+    """Its object is on its way out of an archive; `expected` is when, in seconds since the epoch."""
+
+    code = "restoring"
+
+    def __init__(self, message: str, *, expected: float) -> None:
+        super().__init__(message, hint="ask again then; it comes back by itself")
+        self.expected = expected
+
+
 class NoSpaceError(TierError):
     """There is no room for it on the disk, and none could be made."""
 

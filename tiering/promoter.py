@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -14,8 +14,8 @@ from index.errors import IndexFullError, StaleTransitionError
 from index.lifecycle import Event
 from tiering.arrival import Arrival, Stream
 from tiering.landing import ContentError, Landing
-from tiering.outcome import DamagedError, NoSpaceError
-from tiering.store import CorruptError, NotFoundError, PreconditionError, StoreError, UnavailableError
+from tiering.outcome import DamagedError, NoSpaceError, RestoringError, TierError
+from tiering.store import ArchivedError, CorruptError, NotFoundError, PreconditionError, StoreError, UnavailableError
 from tiering.tree import ChangedError, DiskFullError, ExistsError, FileError
 from tiering.workers import begin
 
@@ -28,9 +28,18 @@ if TYPE_CHECKING:
     from tiering.space import Space
     from tiering.store import Store
     from tiering.succession import Succession
+    from tiering.thaw import Thaw
     from tiering.tree import Tree
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Remedies:
+    """What helps where an object is not to be had as it was proven: a later content of it, or patience."""
+
+    succession: Succession
+    thaw: Thaw
 
 
 class Promoter:
@@ -48,7 +57,7 @@ class Promoter:
         group: asyncio.TaskGroup,
         space: Space,
         make_room: Callable[[int], Awaitable[None]],
-        succession: Succession,
+        remedies: Remedies,
         observer: Observer,
         clock: Callable[[], float],
         concurrency: int,
@@ -59,7 +68,8 @@ class Promoter:
         self._group = group
         self._space = space
         self._make_room = make_room
-        self._succession = succession
+        self._succession = remedies.succession
+        self._thaw = remedies.thaw
         self._observer = observer
         self._clock = clock
         self._slots = asyncio.Semaphore(concurrency)
@@ -96,8 +106,9 @@ class Promoter:
         try:
             async with self._slots:
                 asset, result = await self._promote(arrival)
-        except (StoreError, FileError, NoSpaceError, DamagedError, StaleTransitionError) as error:
-            if not isinstance(error, NoSpaceError):  # A full disk is said once, not to each who asks.
+        except (StoreError, FileError, TierError, StaleTransitionError) as error:
+            # A full disk is said once, not to each who asks; and so is what comes out of an archive.
+            if not isinstance(error, NoSpaceError | RestoringError):
                 log.warning("promotion failed: %s (%s)", printable(arrival.asset.path), error)
             self._observer.promoted(arrival.asset, _word_for(error), self._clock() - started)
             arrival.fail(error)
@@ -112,6 +123,7 @@ class Promoter:
 
     async def _promote(self, arrival: Arrival) -> tuple[Asset, str]:
         proof = _proof_of(arrival.asset)
+        self._thaw.check(arrival.asset)
         await self._make_room(proof.size)
         if not self._space.is_free(proof.size):
             raise NoSpaceError(
@@ -136,6 +148,9 @@ class Promoter:
             return await self._give_way(asset), "overtaken"
         except (NotFoundError, PreconditionError, CorruptError, ContentError) as error:
             raise await self._doubt(asset, proof, error) from error
+        except ArchivedError as error:
+            asset = await self._catalog.apply(Change.about(asset, Event.DEFERRED, reason=str(error)))
+            raise await self._thaw.ask(asset, proof) from error
         except DiskFullError as error:
             await self._catalog.apply(Change.about(asset, Event.DEFERRED, reason=str(error)))
             raise NoSpaceError(str(error), hint="free space on the cache root's file system") from error

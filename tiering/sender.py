@@ -19,7 +19,16 @@ from tiering.keys import Subject
 from tiering.label import Label, fitting
 from tiering.metadata import Passport
 from tiering.multipart import fitting_part_size
-from tiering.store import Absent, Attributes, CorruptError, NotFoundError, PreconditionError, RefusedError, Unchanged
+from tiering.store import (
+    Absent,
+    ArchivedError,
+    Attributes,
+    CorruptError,
+    NotFoundError,
+    PreconditionError,
+    RefusedError,
+    Unchanged,
+)
 from tiering.vocabulary import MeaningError
 
 if TYPE_CHECKING:
@@ -237,7 +246,7 @@ class Sender:
     async def _copy(self, parcel: Parcel, proof: Proof, able: Capabilities) -> Copy | None:
         try:
             info = await self._store.copy(proof.key, parcel.key, parcel.attributes, etag=proof.etag)
-        except (NotFoundError, PreconditionError):
+        except (NotFoundError, PreconditionError, ArchivedError):
             return None
         # Another ETag than the proven one is another way to count, or other bytes: then it must prove itself.
         is_known = is_as_proven(info, proof) and proof.method is not ProofMethod.CLAIMED

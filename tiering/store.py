@@ -72,6 +72,12 @@ class RefusedError(StoreError):
     code = "refused"
 
 
+class ArchivedError(StoreError):
+    """The object lies in an archive: it must be restored before anybody can read it."""
+
+    code = "archived"
+
+
 class CorruptError(StoreError):
     """Bytes are not what was said: a digest the store refused, or a body that is short or wrong."""
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -16,7 +17,7 @@ from index.errors import StaleTransitionError, UnknownAssetError
 from index.lifecycle import HOT, State
 from tiering.answers import ColdContent, HotContent, Opened, Peek
 from tiering.entity import asset_tag, entity_tag
-from tiering.outcome import ConflictError, DamagedError
+from tiering.outcome import ConflictError, DamagedError, RestoringError
 from tiering.store import UnavailableError
 from tiering.tree import BusyError, FileError, MissingError
 
@@ -122,6 +123,9 @@ class Tiers:
                     asset = await self._bring(asset)
             except TimeoutError:
                 return self._opened(await self._catalog.get(asset.id), hit=False, lease=None)
+            except RestoringError as error:
+                pending = self._opened(await self._catalog.get(asset.id), hit=False, lease=None)
+                return replace(pending, expected=error.expected)
         raise ConflictError(f"{printable(path)} moves too often", hint="ask again")
 
     async def _lease_if_hot(self, asset: Asset) -> Lease | None:

@@ -21,6 +21,7 @@ from botocore.exceptions import (
 from obstore.exceptions import BaseError, UnauthenticatedError
 
 from tiering.store import (
+    ArchivedError,
     CorruptError,
     CredentialsError,
     NotFoundError,
@@ -40,6 +41,7 @@ _NO_CREDENTIALS: Final = (ProfileNotFound, UnauthenticatedError)
 
 _BY_CODE: Final[dict[str, type[StoreError]]] = {
     **dict.fromkeys(["NoSuchKey", "NoSuchUpload"], NotFoundError),
+    "InvalidObjectState": ArchivedError,
     **dict.fromkeys(["PreconditionFailed", "ConditionalRequestConflict"], PreconditionError),
     **dict.fromkeys(
         [
@@ -89,7 +91,7 @@ _HINTS: Final = {
     "AuthorizationHeaderMalformed": "the bucket is in another region: set [store] region",
     "EntityTooSmall": "all parts but the last must have 5 MiB: see [upload] part_size",
     "InvalidTargetBucketForLogging": "the bucket for logs must be there, in the same region, and let the store write",
-    "InvalidObjectState": "the object is archived: it must be restored first",
+    "InvalidObjectState": "have it brought back, with [store] restore set, or restore it in the store",
     "NoSuchBucket": "create the bucket, or correct [store] url",
     "PermanentRedirect": "the bucket is in another region: set [store] region",
     "RequestTimeTooSkewed": "this machine's clock and the server's disagree: set the clock",

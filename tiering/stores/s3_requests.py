@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from botocore.exceptions import ClientError
 
-from tiering.store import CredentialsError, UnavailableError
+from tiering.bucket.wishes import ARCHIVED
+from tiering.store import CredentialsError, StoreError, UnavailableError
 from tiering.stores.rules import check_key
-from tiering.stores.s3_errors import FOREIGN, translate
+from tiering.stores.s3_errors import FOREIGN, read_answer, translate
+from tiering.thaw import Thawed
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -71,6 +73,22 @@ class Requests:
                 self.settings.bucket, self.full(key), Conditions=conditions, ExpiresIn=seconds
             )
         return form["url"], form["fields"]
+
+    async def restore(self, key: str, *, tier: str, days: int) -> None:
+        """See tiering.thaw.Archive."""
+        asked = {"Days": days, "GlacierJobParameters": {"Tier": tier}}
+        try:
+            await self.ask("restore_object", key, Key=self.full(key), RestoreRequest=asked)
+        except StoreError as error:
+            if read_answer(error.__cause__ or error).code not in {"RestoreAlreadyInProgress", "RestoreInProgress"}:
+                raise
+
+    async def thawed(self, key: str) -> Thawed:
+        """See tiering.thaw.Archive."""
+        head = await self.ask("head_object", key, Key=self.full(key))
+        storage_class = head.get("StorageClass", "STANDARD")
+        is_back = 'ongoing-request="false"' in head.get("Restore", "")
+        return Thawed(storage_class, is_back or storage_class not in ARCHIVED)
 
     async def server_time(self) -> float:
         """Return what time it is there, in seconds since the epoch. Raise StoreError where it does not say."""
