@@ -359,3 +359,17 @@ async def test_a_peek_at_a_changed_file_does_not_tell_the_old_tag(place: Place) 
         peek = await core.tiers.peek(A)
         assert peek.etag != asset_tag(hot)
         assert peek.size == len(b"new content")
+
+
+@pytest.mark.parametrize("how", ["content", "open"])
+async def test_a_reader_is_told_of_the_brake(place: Place, how: str) -> None:
+    """What is missing is not taken for gone, and so never fetched: he learns why, and what a person can do."""
+    async with place.core() as core:
+        for number in range(12):
+            await core.hot(f"{number}", CONTENT)
+        for number in range(12):
+            (core.tree.root / f"{number}").unlink()
+        await core.scan()
+        with pytest.raises(UnavailableError, match="the brake is engaged: 12 of 12 files are missing") as caught:
+            await (core.tiers.open(RelPath("3"), wait=5) if how == "open" else core.read("3"))
+        assert "tierd resume --confirm" in caught.value.hint

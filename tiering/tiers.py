@@ -31,9 +31,11 @@ if TYPE_CHECKING:
     from tiering.discovery import Discovery
     from tiering.lanes import Lanes
     from tiering.leases import Lease, Leases
+    from tiering.outcome import TierError
     from tiering.passage import Passage
     from tiering.promoter import Promoter
     from tiering.reconciler import Reconciler
+    from tiering.store import StoreError
     from tiering.tree import Tree
 
 MOVES_MOST: Final = 8
@@ -126,7 +128,17 @@ class Tiers:
             except RestoringError as error:
                 pending = self._opened(await self._catalog.get(asset.id), hit=False, lease=None)
                 return replace(pending, expected=error.expected)
-        raise ConflictError(f"{printable(path)} moves too often", hint="ask again")
+        raise self._restless(path)
+
+    def _restless(self, path: RelPath) -> TierError | StoreError:
+        """Return why the asset never was where the index said, however often that was looked at."""
+        brake = self._reconciler.brake
+        if not brake.engaged:
+            return ConflictError(f"{printable(path)} moves too often", hint="ask again")
+        return UnavailableError(
+            f"{printable(path)} is not on disk, and not taken for gone, since the brake is engaged: {brake.reason}",
+            hint="look at the disk; `tierd resume --confirm` says that what is missing is meant to be",
+        )
 
     async def _lease_if_hot(self, asset: Asset) -> Lease | None:
         """Lease it if its file is there; the lease comes first, so that no demotion can begin in between."""
@@ -191,7 +203,7 @@ class Tiers:
                 asset = await self._wait_arrival(arrival)
             else:
                 asset = await self._bring(asset)
-        raise ConflictError(f"{printable(path)} moves too often", hint="ask again")
+        raise self._restless(path)
 
     def _pass_through(self, asset: Asset) -> ColdContent | None:
         """Return the content as it comes from the store; None where it is to be promoted for that."""
