@@ -133,7 +133,13 @@ async def _open_directory(directory: Path, url: str, *, is_new: bool) -> Store:
     """Make a directory a store when this index first hears of it, and never again: a disk may not be mounted."""
     shelf = FileStore(directory, url=url)
     if is_new:
-        await asyncio.to_thread(directory.mkdir, parents=True, exist_ok=True)
+        try:
+            await asyncio.to_thread(directory.mkdir, parents=True, exist_ok=True)
+        except OSError as error:
+            raise UnusableStoreError(
+                f"the store's directory {directory} cannot be made ({error.strerror}); mount its disk, "
+                "give the daemon's user the right to write there, or set [store] url to another place"
+            ) from error
         await shelf.prepare()
     return shelf
 

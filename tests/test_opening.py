@@ -9,7 +9,16 @@ from catalogs import bring_to
 from trees import make_tree
 
 from daemon import config
-from daemon.opening import STORE, ForeignStoreError, mark_root, open_catalog, open_store, set_aside, shares_file_system
+from daemon.opening import (
+    STORE,
+    ForeignStoreError,
+    UnusableStoreError,
+    mark_root,
+    open_catalog,
+    open_store,
+    set_aside,
+    shares_file_system,
+)
 from index.asset import RelPath
 from index.catalog import Catalog
 from index.lifecycle import State
@@ -151,6 +160,16 @@ async def test_an_index_that_knows_of_assets_elsewhere_is_not_left(tmp_path: Pat
         await open_catalog(tmp_path / "index.db", store_url="file:b")
     catalog = await open_catalog(tmp_path / "index.db", store_url="file:a")
     assert not catalog.fresh
+    await catalog.close()
+
+
+async def test_a_directory_that_cannot_be_made_is_no_store(tmp_path: Path) -> None:
+    """Whoever starts it is told which, why, and what to do."""
+    (tmp_path / "cold").write_bytes(b"a file")
+    catalog = await Catalog.open(tmp_path / "index.db")
+    with pytest.raises(UnusableStoreError, match=r"/cold cannot be made \(File exists\); mount its disk"):
+        await open_store(settings(tmp_path), catalog)
+    assert await catalog.recall(STORE) is None
     await catalog.close()
 
 
