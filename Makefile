@@ -7,7 +7,7 @@ STAMP := .venv/.ready
 TOOLS := strace systemd-analyze
 # Programs of the operating system that the tests use; on Debian each is in the package of its name's first word.
 
-.PHONY: help setup tools run test lint types contracts check torture demo deb bench lock format clean
+.PHONY: help setup tools run test lint types contracts check torture demo deb rehearsal bench lock format clean
 
 help: ## say what there is
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-10s %s\n", $$1, $$2}' Makefile
@@ -51,6 +51,9 @@ bench: setup ## measure beside s5cmd, rclone and nginx, alone on the machine (ON
 
 deb: setup ## make dist/tierd_VERSION.deb, for the Debian release that it is made on (PYTHON: its own)
 	$(PYTHON) packaging/deb.py
+
+rehearsal: deb ## install that on a clean Debian with a systemd of its own, use, upgrade and remove it (as root)
+	packaging/rehearse.sh
 
 lint: setup
 	$(BIN)/ruff format --check .

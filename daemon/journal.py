@@ -1,4 +1,4 @@
-"""What the daemon says on stderr: one fact a line, `message key=value …`, or the same as JSON.
+"""What the daemon says: one fact a line on stderr, as text or JSON, or as fields to systemd's journal.
 
 File names are other people's words: control characters are escaped, so that no name can forge a line. Secrets are never
 written: what looks like one, and what is known to be one, is masked.
@@ -13,6 +13,8 @@ import re
 import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, TextIO
+
+from daemon.journald import JournalHandler, leads_to_journal
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -47,21 +49,30 @@ _SECRET_VARIABLES: Final = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_S
 
 
 def configure(level: str, form: str, *, secrets: Iterable[str] = (), stream: TextIO | None = None) -> None:
-    """Send what is logged to `stream` (stderr), as `text`, `json`, or `auto`: text on a terminal, JSON elsewhere.
+    """Send what is logged to `stream` (stderr), as `text`, `json`, or `auto`.
 
-    `secrets`, and the credentials in the environment, are masked wherever they appear. Calling it again replaces what
-    was set.
+    `auto` is fields where systemd leads the stream to its journal, text on a terminal, JSON elsewhere. `secrets`, and
+    the credentials in the environment, are masked wherever they appear. Calling it again replaces what was set.
     """
     stream = stream or sys.stderr
-    as_text = form == "text" or (form == "auto" and stream.isatty())
-    handler = logging.StreamHandler(stream)
     concealed = (*secrets, *(os.environ.get(name, "") for name in _SECRET_VARIABLES))
-    handler.setFormatter((TextFormatter if as_text else JsonFormatter)(concealed))
     root = logging.getLogger()
-    root.handlers[:] = [handler]
+    before, root.handlers[:] = root.handlers[:], [_handler(stream, form, concealed)]
+    for handler in before:
+        if isinstance(handler, JournalHandler):
+            handler.close()
     root.setLevel(level.upper())
     for name in QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def _handler(stream: TextIO, form: str, secrets: tuple[str, ...]) -> logging.Handler:
+    if form == "auto" and leads_to_journal(stream, os.environ):
+        return JournalHandler(Masking(secrets))
+    as_text = form == "text" or (form == "auto" and stream.isatty())
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter((TextFormatter if as_text else JsonFormatter)(secrets))
+    return handler
 
 
 def escape(text: str) -> str:
@@ -71,8 +82,8 @@ def escape(text: str) -> str:
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in text)
 
 
-class _Masking(logging.Formatter):
-    """What both forms share: the facts of a record, without secrets."""
+class Masking(logging.Formatter):
+    """What all forms share: the facts of a record, without secrets."""
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
         super().__init__()
@@ -84,38 +95,44 @@ class _Masking(logging.Formatter):
             text = text.replace(secret, MASK)
         return _SECRET.sub(MASK, text)
 
-    def _facts(self, record: logging.LogRecord) -> Iterator[tuple[str, object]]:
+    def message(self, record: logging.LogRecord) -> str:
+        """Return what is said."""
+        return self._mask(record.getMessage())
+
+    def facts(self, record: logging.LogRecord) -> Iterator[tuple[str, object]]:
+        """Yield what is said beside the message, by name."""
         for name, value in vars(record).items():
             if name not in _STANDARD:
                 yield name, value if isinstance(value, int | float | None) else self._mask(value)
 
-    def _trace(self, record: logging.LogRecord) -> str:
+    def trace(self, record: logging.LogRecord) -> str:
+        """Return where it failed; empty where it did not."""
         return self._mask(self.formatException(record.exc_info)) if record.exc_info else ""
 
 
-class TextFormatter(_Masking):
+class TextFormatter(Masking):
     """For people: time, level, message, then `key=value` for each fact."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line; a traceback follows, every line of it indented."""
         at = f"{_at(record):%H:%M:%S}"
-        facts = [f"{name}={_quote(str(value))}" for name, value in self._facts(record)]
-        line = " ".join((at, record.levelname.lower(), escape(self._mask(record.getMessage())), *facts))
-        return "\n    ".join((line, *map(escape, self._trace(record).splitlines())))
+        facts = [f"{name}={_quote(str(value))}" for name, value in self.facts(record)]
+        line = " ".join((at, record.levelname.lower(), escape(self.message(record)), *facts))
+        return "\n    ".join((line, *map(escape, self.trace(record).splitlines())))
 
 
-class JsonFormatter(_Masking):
+class JsonFormatter(Masking):
     """For machines: one object a line."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line."""
-        said: dict[str, object] = dict(self._facts(record)) | {
+        said: dict[str, object] = dict(self.facts(record)) | {
             "at": _at(record).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
             "logger": record.name,
-            "message": self._mask(record.getMessage()),
+            "message": self.message(record),
         }
-        if trace := self._trace(record):
+        if trace := self.trace(record):
             said["trace"] = trace
         return json.dumps(said)
 

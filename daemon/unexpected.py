@@ -17,5 +17,5 @@ def answer_for(error: Exception) -> ApiError:
     if known is not None:
         return known
     request_id = secrets.token_hex(4)
-    log.error("request %s failed unexpectedly", request_id, exc_info=error)
+    log.error("request %s failed unexpectedly", request_id, exc_info=error, extra={"request": request_id})
     return ApiError(500, "internal", f"an unexpected error: request {request_id}", hint="the log has it by this name")

@@ -14,6 +14,9 @@ inside() { nsenter --all --target "$leader" -- "$@"; }
 # Wait until a command succeeds.
 await() { for _ in $(seq 300); do inside sh -c "$1" >/dev/null 2>&1 && return; sleep 0.2; done; die "waited for: $1"; }
 began=$(date +%s.%N)
+for each in debootstrap systemd-nspawn; do
+  command -v $each >/dev/null || { echo "missing: $each (debootstrap, systemd-container)" >&2; exit 1; }
+done
 trap 'die "line $LINENO: $BASH_COMMAND"' ERR
 
 if ! test -e build/host.tar; then
@@ -67,6 +70,8 @@ for _ in 1 2 3; do sleep 1; inside systemctl restart tierd; done
 sleep 1
 inside touch /run/over
 wait "$asking" || die "a request was lost in a restart"
+inside journalctl --no-pager -o verbose -u tierd LOGGER=daemon.reloading | grep -q "MESSAGE=configuration reloaded" ||
+  die "the journal has no fields"
 say "reloaded, and restarted three times while a client asked: $(cat "$ours/asked") times, none lost"
 
 main=$(inside systemctl show -p MainPID --value tierd)
@@ -87,7 +92,7 @@ inside systemd-analyze security tierd.service | tail -1
 inside apt-get -qq remove --yes tierd >"$ours/apt" 2>&1 || { cat "$ours/apt"; die "remove"; }
 grep -A3 "stay as they are" "$ours/apt" || die "it was not told where assets are"
 inside apt-get -qq purge --yes tierd >"$ours/apt" 2>&1
-test "$(ls "$media"/*.bin | wc -l)" = 19 || die "assets are gone"
+test "$(ls "$media"/*.bin | wc -l)" = 20 || die "assets are gone"
 test -n "$(find "$root/var/lib/tierd/cold" -type f | head -1)" || die "the store is gone"
 inside sh -c 'command -v tierd' >/dev/null && die "tierd is still there"
-say "removed and purged: 19 assets on disk and 1 in the store stay"
+say "removed and purged: 20 assets on disk and their copies in the store stay"

@@ -140,7 +140,12 @@ class Demoter:
         wrong = await self._doubt(asset)
         if wrong is not None:
             self._observer.mismatched(asset)
-            log.error("remote copy is wrong, it is uploaded again: %s (%s)", printable(asset.path), wrong)
+            log.error(
+                "remote copy is wrong, it is uploaded again: %s (%s)",
+                printable(asset.path),
+                wrong,
+                extra={"asset": asset.id},
+            )
             asset = await self._catalog.apply(Change.about(asset, Event.MISMATCHED, reason=wrong))
             return Outcome(asset, "refused", wrong)
         asset = await self._catalog.apply(Change.about(asset, Event.CHOSEN, reason=reason), patient=False)
@@ -225,7 +230,11 @@ def bring_back(tree: Tree, asset: Asset) -> None:
     if asset.proof is not None and trashed_sha256(tree, asset) == asset.proof.sha256:
         discard(tree, asset.id)
     else:
-        log.error("kept in the trash, since it is not in the store and its name is taken: %s", printable(asset.path))
+        log.error(
+            "kept in the trash, since it is not in the store and its name is taken: %s",
+            printable(asset.path),
+            extra={"asset": asset.id},
+        )
 
 
 def _proof_of(asset: Asset) -> Proof:

@@ -51,7 +51,11 @@ class Hasher:
             return "changed"
         if digest == asset.sha256:
             return "right"
-        log.error("rotten: %s: the file is not what was uploaded; its remote copy is right", printable(asset.path))
+        log.error(
+            "rotten: %s: the file is not what was uploaded; its remote copy is right",
+            printable(asset.path),
+            extra={"asset": asset.id},
+        )
         return "rotten"
 
     async def _digest(self, source: Source) -> str | None:

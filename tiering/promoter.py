@@ -109,7 +109,9 @@ class Promoter:
         except (StoreError, FileError, TierError, StaleTransitionError) as error:
             # A full disk is said once, not to each who asks; and so is what comes out of an archive.
             if not isinstance(error, NoSpaceError | RestoringError):
-                log.warning("promotion failed: %s (%s)", printable(arrival.asset.path), error)
+                log.warning(
+                    "promotion failed: %s (%s)", printable(arrival.asset.path), error, extra={"asset": arrival.asset.id}
+                )
             self._observer.promoted(arrival.asset, _word_for(error), self._clock() - started)
             arrival.fail(error)
         except BaseException as error:
@@ -193,7 +195,7 @@ class Promoter:
         try:
             return await self._download(arrival, asset, proof)
         except (CorruptError, ContentError) as error:
-            log.warning("downloaded again: %s (%s)", printable(asset.path), error)
+            log.warning("downloaded again: %s (%s)", printable(asset.path), error, extra={"asset": asset.id})
             arrival.break_off(error)
             return await self._download(arrival, asset, proof)
 

@@ -160,7 +160,9 @@ class Registry:
                 try:
                     await self._purge(asset)
                 except StoreError as error:
-                    log.warning("remote copy not removed yet: %s (%s)", printable(asset.path), error)
+                    log.warning(
+                        "remote copy not removed yet: %s (%s)", printable(asset.path), error, extra={"asset": asset.id}
+                    )
                     return RETRY_SECONDS
         return None
 
@@ -170,7 +172,7 @@ class Registry:
             try:
                 await self._store.delete(asset.proof.key, etag=asset.proof.etag)
             except (NotFoundError, PreconditionError) as error:
-                log.info("remote copy left alone: %s (%s)", printable(asset.path), error)
+                log.info("remote copy left alone: %s (%s)", printable(asset.path), error, extra={"asset": asset.id})
         await self._catalog.purged(asset.id)
 
 

@@ -160,7 +160,12 @@ class Scrubber:
             raise
         except StoreError as error:
             # This one will not do better in the next round: the others get their turn.
-            log.warning("cannot look at the remote copy of %s: %s", printable(asset.path), error.advice)
+            log.warning(
+                "cannot look at the remote copy of %s: %s",
+                printable(asset.path),
+                error.advice,
+                extra={"asset": asset.id},
+            )
             return "unknown"
 
     # The second look
@@ -205,7 +210,11 @@ class Scrubber:
     async def _condemn(self, suspect: Suspect) -> None:
         asset = suspect.asset
         if await self._is_succeeded(asset):
-            log.warning("a later content of it was in the store, and was taken in: %s", printable(asset.path))
+            log.warning(
+                "a later content of it was in the store, and was taken in: %s",
+                printable(asset.path),
+                extra={"asset": asset.id},
+            )
             return
         why = f"its remote copy was found {suspect.result}, twice"
         try:
@@ -216,7 +225,7 @@ class Scrubber:
             log.info("not damaged after all: %s", error)
             return
         self._observer.mismatched(asset)
-        log.error("damaged: %s: %s", printable(asset.path), why)
+        log.error("damaged: %s: %s", printable(asset.path), why, extra={"asset": asset.id})
 
     async def _is_succeeded(self, asset: Asset) -> bool:
         """Whether its object was replaced by a later content of it. Where that is not known, it is looked at anew."""
@@ -226,7 +235,12 @@ class Scrubber:
         except UnavailableError:
             raise
         except StoreError as error:
-            log.warning("cannot look at the remote copy of %s: %s", printable(asset.path), error.advice)
+            log.warning(
+                "cannot look at the remote copy of %s: %s",
+                printable(asset.path),
+                error.advice,
+                extra={"asset": asset.id},
+            )
             return False
 
     # Bodies

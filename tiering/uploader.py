@@ -150,7 +150,9 @@ class Uploader:
         self._observer.uploaded(asset, result, seconds, 0)
         if change.failure is not None and result != "busy":
             trace = error if change.failure.code == BUG else None
-            log.warning("upload %s: %s (%s)", result, printable(asset.path), error, exc_info=trace)
+            log.warning(
+                "upload %s: %s (%s)", result, printable(asset.path), error, exc_info=trace, extra={"asset": asset.id}
+            )
         return await self._commit(change)
 
     async def _send(self, asset: Asset) -> Sent:
