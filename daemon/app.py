@@ -48,6 +48,7 @@ from tiering.prober import Prober
 from tiering.promoter import Promoter, Remedies
 from tiering.reconciler import Reconciler
 from tiering.registry import Registry
+from tiering.rekeyer import Rekeyer
 from tiering.scrubber import Scrubber
 from tiering.sender import Sender, Sizes
 from tiering.space import Space
@@ -128,6 +129,7 @@ class Parts:
             "reconciler": self.reconciler.run(),
             "keeper": self.keeper.run(),
             "registry": self.registry.run(),
+            "rekeyer": self.rekeyer.run(),
             "sweeper": self.sweeper.run(),
             "scrubber": self.scrubber.run(),
             "accesses": self.accesses.run(),
@@ -252,6 +254,18 @@ class Parts:
             lanes=Lanes(LANES),
             budget=self.budget,
             bandwidth=self.bandwidth,
+            clock=time.time,
+        )
+
+    @cached_property
+    def rekeyer(self) -> Rekeyer:
+        """What has remote copies follow what is said of their assets."""
+        return Rekeyer(
+            self.catalog,
+            self.store,
+            self.layout,
+            prober=self.prober,
+            alone_at=self.sender.alone_at,
             clock=time.time,
         )
 

@@ -14,7 +14,7 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar
 
-from index import admission, checkup, ledger, queries, records, search, totals, uploads, warmth
+from index import admission, checkup, ledger, misplaced, queries, records, search, totals, uploads, warmth
 from index.asset import Asset, AssetId, RelPath, path_to_bytes
 from index.changes import Change
 from index.commits import Commits
@@ -62,6 +62,8 @@ class Catalog:
         """Set whenever something may be claimed that could not be before; who waits clears it."""
         self.warming: Warming = Unwarmed()
         """What an access does to heat: the policy's."""
+        self.misplaced = asyncio.Event()
+        """Set whenever a remote copy is to follow what is said of its asset; who waits clears it."""
         self._connection = connection
         self._path = path
         self._clock = clock
@@ -302,14 +304,40 @@ class Catalog:
         fields: Mapping[str, str],
         tags: Mapping[str, str],
     ) -> Asset:
-        """Set all three to exactly this. Raise UnknownAssetError, IndexFullError."""
+        """Set all three to exactly this; the remote copy is to follow. Raise UnknownAssetError, IndexFullError."""
         columns = {"id": asset_id, **description_columns(type, fields, tags)}
 
         def work(raw: sqlite3.Connection) -> Asset:
+            before = ledger.get(raw, asset_id)
+            if (before.type, before.fields, before.tags) == (type, fields, tags):
+                return before
             raw.execute(queries.DESCRIBE, columns)
+            misplaced.mark(raw, [asset_id])
             return ledger.get(raw, asset_id)
 
-        return await self._commits.share(work, patient=False)
+        asset = await self._commits.share(work, patient=False)
+        self.misplaced.set()
+        return asset
+
+    # Remote copies that are to follow what is said
+
+    async def misplace(self, ids: Collection[AssetId]) -> int:
+        """Have the remote copies of these follow; return how many have one. Raise IndexFullError."""
+        count = await self._commits.share(lambda raw: misplaced.mark(raw, ids), patient=False)
+        self.misplaced.set()
+        return count
+
+    async def to_place(self, *, after: AssetId | str, limit: int) -> Sequence[tuple[Asset, int]]:
+        """Return a page of the assets whose remote copy is to follow, each with the version of its mark."""
+        return await self._connection.submit(lambda raw: misplaced.page(raw, after, limit))
+
+    async def placed(self, asset_id: AssetId, version: int) -> None:
+        """Note that the remote copy has followed, unless something else has been said since that version."""
+        await self._commits.share(lambda raw: raw.execute(queries.PLACED, (asset_id, version)).rowcount)
+
+    async def count_misplaced(self) -> int:
+        """Return of how many assets the remote copy is to follow."""
+        return int(await self._one(queries.MISPLACED_COUNT) or 0)
 
     # What the store was asked about again
 

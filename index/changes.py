@@ -212,6 +212,13 @@ def _vanished(asset: Asset, _change: Change, _now: float) -> dict[str, Any]:
     return {**_NO_LOCAL_FILE, "proof": proof, "failure": None, "checked_at": proof.at if proof else 0.0}
 
 
+def _misplaced(asset: Asset, _change: Change, _now: float) -> dict[str, Any]:
+    # The copy that follows is of a higher generation than the object that it is made of, and wins where the index is
+    # lost; and whatever comes after it, even if nobody hears of that copy, is of a higher one still.
+    generation = asset.generation + 1
+    return {"generation": generation, "proof": replace(asset.proof, generation=generation) if asset.proof else None}
+
+
 def _gone(_asset: Asset, _change: Change, now: float) -> dict[str, Any]:
     return {**_NO_LOCAL_FILE, "failure": None, "changed_at": now}
 
@@ -234,4 +241,5 @@ _EFFECTS: Final[Mapping[Event, _Effect]] = {
     Event.VANISHED: _vanished,
     Event.LOST: _gone,
     Event.REMOVED: _gone,
+    Event.MISPLACED: _misplaced,
 }

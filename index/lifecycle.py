@@ -71,6 +71,10 @@ class Event(StrEnum):
     """Its owner removed the local file before there was a remote copy."""
     REMOVED = "removed"
     """A person removed it from both tiers."""
+    MISPLACED = "misplaced"
+    """Its remote copy is to be at another key, or to say something else: it is copied within the store."""
+    REKEYED = "rekeyed"
+    """The copy is there, proven; the object before it is superseded."""
 
 
 class IllegalTransitionError(Exception):
@@ -113,6 +117,8 @@ TRANSITIONS: Final[dict[State, dict[Event, State]]] = {
         Event.MISMATCHED: State.NEW,
         Event.VANISHED: State.COLD,
         Event.REMOVED: State.GONE,
+        Event.MISPLACED: State.REPLICATED,
+        Event.REKEYED: State.REPLICATED,
     },
     State.DEMOTING: {
         Event.EVICTED: State.COLD,
@@ -123,6 +129,8 @@ TRANSITIONS: Final[dict[State, dict[Event, State]]] = {
         Event.CHANGED: State.NEW,
         Event.MISMATCHED: State.DAMAGED,
         Event.REMOVED: State.GONE,
+        Event.MISPLACED: State.COLD,
+        Event.REKEYED: State.COLD,
     },
     State.PROMOTING: {
         Event.RESTORED: State.REPLICATED,

@@ -112,6 +112,18 @@ SET_HEAT: Final = "UPDATE asset SET heat = ? WHERE row = ?"
 PIN: Final = "UPDATE asset SET pinned = ?1 WHERE id = ?2 AND pinned <> ?1 AND state <> 'gone'"
 DESCRIBE: Final = "UPDATE asset SET type = :type, fields = :fields, tags = :tags WHERE id = :id"
 
+# The primary key of `misplaced`.
+MISPLACE: Final = (
+    "INSERT INTO misplaced (asset_id) SELECT id FROM asset WHERE id = :id AND (state NOT IN ('new', 'stuck', 'gone')"
+    " OR EXISTS (SELECT 1 FROM upload WHERE asset_id = :id)) ON CONFLICT DO UPDATE SET version = version + 1"
+)
+MISPLACED: Final = (
+    f"SELECT version, {COLUMNS} FROM misplaced CROSS JOIN asset ON id = asset_id"
+    " WHERE asset_id > ? ORDER BY asset_id LIMIT ?"
+)
+PLACED: Final = "DELETE FROM misplaced WHERE asset_id = ? AND version = ?"
+MISPLACED_COUNT: Final = "SELECT count(*) FROM misplaced"
+
 TOTALS: Final = "SELECT state, assets, bytes, disk_bytes FROM total"
 
 # The primary key of `event`.

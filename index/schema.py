@@ -223,7 +223,12 @@ _FOURTH: Final = (
     f"UPDATE asset SET type = type WHERE {_is_described('asset')}",
 )
 
-MIGRATIONS: Final = (_FIRST, _SECOND, _THIRD, _FOURTH)
+# Assets whose remote copy is to follow what is said of them.
+_FIFTH: Final = (
+    "CREATE TABLE misplaced (asset_id TEXT PRIMARY KEY, version INTEGER NOT NULL DEFAULT 1) STRICT, WITHOUT ROWID",
+)
+
+MIGRATIONS: Final = (_FIRST, _SECOND, _THIRD, _FOURTH, _FIFTH)
 """What makes version n + 1 of version n. Released ones are never edited, only followed by another."""
 
 _TABLES: Final = frozenset({"asset", "total", "event", "upload", "part", "fact"})

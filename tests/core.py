@@ -8,7 +8,7 @@ import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import coroutine
 from typing import TYPE_CHECKING, Any
 
@@ -44,6 +44,7 @@ from tiering.promoter import Promoter, Remedies
 from tiering.reconciler import Reconciler, Rhythm
 from tiering.recovery import recover
 from tiering.registry import Registry
+from tiering.rekeyer import Rekeyer
 from tiering.scrubber import Scrubber
 from tiering.sender import Sender, Sizes
 from tiering.space import Space
@@ -62,6 +63,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from index.asset import Asset
+    from tiering.keys import Layout
     from tiering.tree import Tree
 
 MULTIPART_ABOVE = 3000
@@ -129,6 +131,7 @@ class Rules:
     quiet: float = 0.0
     archive: Any = None
     speed: Speed | None = None
+    layout: Layout = field(default_factory=MirrorLayout)
     policy: str = "lru"
     preset: str = "balanced"
     cut: bool = False
@@ -179,7 +182,7 @@ class Core:
         budget, bandwidth = ByteBudget(1 << 20), Bandwidth(None, clock=clock)
         sender = Sender(
             store,
-            MirrorLayout(),
+            rules.layout,
             Multipart(catalog, store, budget=budget, bandwidth=bandwidth),
             Leftovers(catalog, store),
             sizes=rules.sizes,
@@ -187,6 +190,9 @@ class Core:
             budget=budget,
             bandwidth=bandwidth,
             clock=clock,
+        )
+        self.rekeyer = Rekeyer(
+            catalog, store, sender._layout, prober=self.prober, alone_at=sender.alone_at, clock=clock
         )
         self.uploader = Uploader(
             catalog, tree, sender, prober=self.prober, pacer=self.pacer, observer=observer, clock=clock, settle=0.0

@@ -29,6 +29,18 @@ SIZES = st.sampled_from([0, 1, 5000])
 Row = dict[str, Any]
 
 
+SAY_NOTHING_OF_FAILURES = {
+    Event.CLAIMED,
+    Event.SENT,
+    Event.CHOSEN,
+    Event.EVICTED,
+    Event.SPARED,
+    Event.WANTED,
+    Event.MISPLACED,
+    Event.REKEYED,
+}
+
+
 class Model:
     """What the catalog must know: one dictionary an asset, by path. Slow, and too simple to be wrong."""
 
@@ -57,6 +69,8 @@ class Model:
         self.events.append((path, event.value, before, row["state"]))
 
     def _content(self, row: Row, event: Event, size: int) -> None:
+        if event is Event.MISPLACED:
+            row |= {"generation": row["generation"] + 1, "proven": (row["generation"] + 1, row["proven"][1])}
         if event is Event.CHANGED:
             row |= {"generation": row["generation"] + 1, "purge": False}
         if event in {Event.CHANGED, Event.RESTORED}:
@@ -71,7 +85,7 @@ class Model:
     def _trouble(self, row: Row, event: Event, now: float, retry_at: float | None) -> None:
         if event in {Event.DEFERRED, Event.REFUSED, Event.MISMATCHED}:
             row["failure"] = retry_at if retry_at is not None else "for ever"
-        elif event not in {Event.CLAIMED, Event.SENT, Event.CHOSEN, Event.EVICTED, Event.SPARED, Event.WANTED}:
+        elif event not in SAY_NOTHING_OF_FAILURES:
             row["failure"] = None
         if event in {Event.DEFERRED, Event.MISMATCHED} and retry_at is not None:
             row["due"] = retry_at

@@ -46,11 +46,13 @@ def test_a_local_file_is_known_where_the_state_says_so(state: State, event: Even
 
 
 @pytest.mark.parametrize(("state", "event"), EDGES)
-def test_only_a_written_file_is_a_new_generation(state: State, event: Event) -> None:
-    """The generation counts contents: it rises by one when the owner wrote, and never otherwise."""
+def test_what_is_written_anew_is_a_new_generation(state: State, event: Event) -> None:
+    """It rises by one when the owner wrote, or an object is written of the same content, and never otherwise."""
     asset = an_asset_in(state)
     after = outcome(asset, change(asset, event), now=NOW)
-    assert after.generation == 3 + (event is Event.CHANGED)
+    assert after.generation == 3 + (event in {Event.CHANGED, Event.MISPLACED})
+    if event is Event.MISPLACED:
+        assert after.is_proven == asset.is_proven
 
 
 @pytest.mark.parametrize(("state", "event"), EDGES)

@@ -21,6 +21,8 @@ SERVED_BY = {
     "BEYOND": "sqlite_autoindex_asset_2",
     "BELOW": "sqlite_autoindex_asset_2",
     "BY_INODE": "asset_inode",
+    "MISPLACED": "sqlite_autoindex_asset_1",
+    "PLACED": "PRIMARY KEY",
     "ROW_OF": "sqlite_autoindex_asset_1",
     "IN_STATE": "asset_state",
     "FORGET": "asset_state",
@@ -81,6 +83,8 @@ WITHOUT_A_SEARCH = {
     "NEWEST_ACCESS": "the end of the primary key",
     "BEGIN_UPLOAD": "an insertion",
     "REMEMBER": "an insertion",
+    "MISPLACE": "an insertion",
+    "MISPLACED_COUNT": "everything, which is little",
 }
 PARTS_OF_STATEMENTS = {
     *("COLUMNS", "KNOWN_COLUMNS", "OF_PIN", "WITH_TEXT", "WITH_WORD", "PATH", "WORD_PATH", "SIZE", "MTIME"),

@@ -156,6 +156,16 @@ class Sender:
         return Sent(self._proof(parcel, copy), copy.result, copy.sent_bytes, parcel.digests.content_type)
 
     @asynccontextmanager
+    async def alone_at(self, key: str) -> AsyncIterator[None]:
+        """Keep everybody else from writing at this key.
+
+        Two assets that mean the same would both find it free, and the second overwrite the first.
+        """
+        lock = self._under_way.setdefault(key, asyncio.Lock())
+        async with lock:
+            yield
+
+    @asynccontextmanager
     async def _parcel(self, source: Source) -> AsyncIterator[Parcel]:
         """Hold the content of a small file in memory, within the budget; of a large one only the digests."""
         size = source.size
@@ -199,10 +209,8 @@ class Sender:
 
     async def _deliver_somewhere(self, parcel: Parcel, able: Capabilities) -> Copy:
         while True:
-            # Two assets that mean the same would both find the key free, and the second overwrite the first.
-            lock = self._under_way.setdefault(parcel.key, asyncio.Lock())
             try:
-                async with lock:
+                async with self.alone_at(parcel.key):
                     return await self._deliver(parcel, able)
             except TakenError:
                 parcel = parcel.at_next_key

@@ -1,0 +1,222 @@
+"""Has the remote copy follow what is said of its asset: to the key that its layout renders now, with its label.
+
+It is copied within the store, and proven like an upload, before the index goes by it; the object before is superseded,
+and stays. The intent is committed first: a copy of which nobody hears is of a generation that nothing else will have.
+An object is copied onto itself only where its ETag is the MD5 of its bytes, and so stays: else the file is uploaded
+anew, which a cold asset waits for until it is back on disk.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+from contextlib import suppress
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+from index.asset import Proof, ProofMethod, printable
+from index.changes import Change
+from index.errors import IndexFullError, StaleTransitionError, UnknownAssetError
+from index.lifecycle import Event, State
+from tiering.evidence import is_as_proven, read_sha256
+from tiering.keys import Subject
+from tiering.label import Label, fitting
+from tiering.metadata import Passport
+from tiering.store import (
+    ArchivedError,
+    Attributes,
+    CorruptError,
+    NotFoundError,
+    PreconditionError,
+    RefusedError,
+    StoreError,
+)
+from tiering.vocabulary import MeaningError
+from tiering.workers import for_each
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AbstractAsyncContextManager
+
+    from index.asset import Asset
+    from index.catalog import Catalog
+    from tiering.keys import Layout
+    from tiering.prober import Prober
+    from tiering.store import ObjectInfo, Store
+
+log = logging.getLogger(__name__)
+
+AT_ONCE: Final = 8
+PAGE: Final = 256
+BUSY_SECONDS: Final = 5.0
+"""When what a mover had in hand is looked at again."""
+WAITING_SECONDS: Final = 600.0
+"""When what must first be back on disk, or what the store refuses, is looked at again."""
+TROUBLE_SECONDS: Final = 30.0
+_MD5: Final = re.compile(r"[0-9a-f]{32}")
+
+
+class Rekeyer:
+    """Works off the marks that the catalog keeps."""
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        store: Store,
+        layout: Layout,
+        *,
+        prober: Prober,
+        alone_at: Callable[[str], AbstractAsyncContextManager[None]],
+        clock: Callable[[], float],
+    ) -> None:
+        """`alone_at` keeps everybody else from writing at a key."""
+        self._catalog = catalog
+        self._store = store
+        self._layout = layout
+        self._prober = prober
+        self._alone_at = alone_at
+        self._clock = clock
+
+    async def run(self) -> None:
+        """Let remote copies follow, for ever; also those that an earlier run left."""
+        while True:
+            self._catalog.misplaced.clear()
+            try:
+                pause = await self.place_all()
+            except (StoreError, IndexFullError) as error:
+                pause = TROUBLE_SECONDS
+                log.warning("remote copies do not follow what is said of their assets yet: %s", error)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(pause):
+                    await self._catalog.misplaced.wait()
+
+    async def place_all(self) -> float | None:
+        """Go through all marks once; return when to do so again, in seconds, None where nothing is left.
+
+        Raise what the store raises.
+        """
+        pauses: set[float] = set()
+
+        async def place(marked: tuple[Asset, int]) -> None:
+            asset, version = marked
+            pause = await self._follow(asset)
+            if pause is None:
+                await self._catalog.placed(asset.id, version)
+            else:
+                pauses.add(pause)
+
+        after = ""
+        # What the store has, and can do, is learnt first: until then an object may be one that the index will know.
+        while self._prober.capabilities is not None:
+            page = await self._catalog.to_place(after=after, limit=PAGE)
+            if not page:
+                return min(pauses, default=None)
+            await for_each(page, place, at_once=AT_ONCE, name="rekey")
+            after = page[-1][0].id
+        return BUSY_SECONDS
+
+    async def _follow(self, asset: Asset) -> float | None:
+        """Have one remote copy follow; return when to look at it again, None where nothing is left to do."""
+        if asset.state is State.GONE:
+            return None
+        if asset.state not in {State.REPLICATED, State.COLD} or asset.proof is None:
+            return BUSY_SECONDS
+        keys = self._layout.keys_for(_subject(asset, asset.proof))
+        if asset.state is State.COLD and asset.proof.key in keys and not self._stays_same(asset.proof):
+            return WAITING_SECONDS
+        try:
+            await self._place(keys, asset, asset.proof)
+        except (StaleTransitionError, UnknownAssetError, NotFoundError, PreconditionError):
+            # It moved meanwhile, or its object is not what was proven, which is for others to find out.
+            return BUSY_SECONDS
+        except (ArchivedError, RefusedError) as error:
+            # Perhaps it will, once it was brought out of its archive.
+            log.warning("the remote copy of %s does not follow yet: %s", printable(asset.path), error)
+            return WAITING_SECONDS
+        except (CorruptError, MeaningError) as error:
+            log.warning("the remote copy of %s stays as it is: %s", printable(asset.path), error)
+        return None
+
+    async def _place(self, keys: tuple[str, ...], asset: Asset, proof: Proof) -> None:
+        if not keys:
+            return
+        there = await self._store.head(proof.key)
+        if not is_as_proven(there, proof):
+            raise PreconditionError(f"{proof.key} is another object than was proven", key=proof.key)
+        if proof.key not in keys:
+            await self._move_to_one_of(keys, asset, there)
+        elif Label.from_metadata(there.metadata or {}) != _label(asset):
+            await self._relabel(asset, proof, there)
+
+    async def _relabel(self, asset: Asset, proof: Proof, there: ObjectInfo) -> None:
+        if self._stays_same(proof):
+            async with self._alone_at(proof.key):
+                await self._copy(asset, proof.key, there)
+        else:
+            change = Change.about(asset, Event.CHANGED, due_at=self._clock(), reason="something else is said of it")
+            await self._catalog.apply(change, patient=False)
+
+    def _stays_same(self, proof: Proof) -> bool:
+        """Whether the object has the same ETag after it was copied onto itself."""
+        able = self._prober.capabilities
+        return able is not None and able.etag_is_md5 and _MD5.fullmatch(proof.etag) is not None
+
+    async def _move_to_one_of(self, keys: tuple[str, ...], asset: Asset, there: ObjectInfo) -> None:
+        for key in keys:
+            async with self._alone_at(key):
+                if await self._is_free(key, asset):
+                    await self._copy(asset, key, there)
+                    return
+        where = printable(asset.path), there.key, keys[-1]
+        log.warning("the remote copy of %s stays at %s: another object is at %s", *where)
+
+    async def _is_free(self, key: str, asset: Asset) -> bool:
+        """Whether nothing is there, or only an earlier object of the asset, which nobody needs."""
+        try:
+            head = await self._store.head(key)
+        except NotFoundError:
+            return True
+        passport = Passport.from_metadata(head.metadata or {})
+        return passport is not None and passport.id == asset.id and passport.generation <= asset.generation
+
+    async def _copy(self, asset: Asset, key: str, there: ObjectInfo) -> None:
+        entries = fitting(_passport(asset, there).to_metadata(), _label(asset))
+        asset = await self._catalog.apply(Change.about(asset, Event.MISPLACED, reason=f"to {key}"), patient=False)
+        proof = asset.proof
+        if proof is None:
+            return
+        entries |= {"tierd-generation": str(asset.generation)}
+        kind = asset.content_type or there.content_type or Attributes().content_type
+        info = await self._store.copy(proof.key, key, Attributes(kind, entries, asset.tags), etag=proof.etag)
+        method = await self._prove(proof, info)
+        new = replace(proof, key=key, etag=info.etag, method=method, at=self._clock())
+        await self._catalog.apply(Change.about(asset, Event.REKEYED, proof=new, reason=f"from {proof.key}"))
+
+    async def _prove(self, proof: Proof, info: ObjectInfo) -> ProofMethod:
+        """Return what proves that the copy holds the content. Raise CorruptError where it does not."""
+        if is_as_proven(info, proof):
+            is_another = info.key != proof.key and proof.method is not ProofMethod.CLAIMED
+            return ProofMethod.COPIED if is_another else proof.method
+        # Another ETag is another way to count, or other bytes.
+        if info.size != proof.size or await read_sha256(self._store, info.key, etag=info.etag) != proof.sha256:
+            raise CorruptError(f"{info.key} is not the copy that it should be", key=info.key)
+        return ProofMethod.READ_BACK
+
+
+def _subject(asset: Asset, proof: Proof) -> Subject:
+    md5 = proof.etag if proof.method is ProofMethod.ETAG_MD5 and _MD5.fullmatch(proof.etag) else None
+    return Subject(asset.path, asset.type, asset.fields, asset.content_type, md5, proof.mtime_ns)
+
+
+def _label(asset: Asset) -> Label:
+    return Label(asset.type, asset.fields, asset.tags)
+
+
+def _passport(asset: Asset, there: ObjectInfo) -> Passport:
+    """Return what the copy says of the asset: as the object does, but for where its file is now."""
+    proof = asset.proof
+    before = Passport.from_metadata(there.metadata or {})
+    if proof is None or (before is not None and before.id != asset.id):
+        raise CorruptError(f"{there.key} says that it is another asset's", key=there.key)
+    return Passport(asset.id, asset.generation, asset.path, proof.sha256, proof.mtime_ns, proof.mode)
