@@ -42,6 +42,7 @@ def main() -> None:
     lay_environment()
     write(TREE / "usr/bin/tierd", LAUNCHER, mode=0o755)
     write(TREE / "config.toml", configuration())
+    run(".venv/bin/python", "packaging/pages.py", str(TREE / "usr"))
     pack()
 
 

@@ -1,0 +1,122 @@
+"""What a shell offers, and the manual page: made from the command line itself, and there at once."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+import typer
+from pages import PROJECT
+from stub import Answer, Stub, asset
+
+from daemon.cli import build
+from daemon.completing import candidates
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import ModuleType
+
+ASSETS = ["shoot/0001.jpg", "shoot/0002.jpg", "shoot 2/a b.jpg", "other.bin"]
+SLOW = {"typer", "rich", "pydantic", "asyncio", "aiohttp", "http.client", "daemon.cli", "daemon.client"}
+
+
+def script() -> ModuleType:
+    """Return what makes both."""
+    spec = importlib.util.spec_from_file_location("pages_of_packaging", PROJECT / "packaging" / "pages.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The files, written once."""
+    target = tmp_path_factory.mktemp("pages")
+    script().main(target)
+    return target / "share"
+
+
+@pytest.fixture
+def daemon(tmp_path: Path) -> Iterator[Stub]:
+    """Somebody who knows these assets."""
+    with Stub(tmp_path / "s") as stub:
+        stub.answers["GET /v1/assets"] = Answer({"assets": [asset(path) for path in ASSETS], "cursor": None})
+        yield stub
+
+
+def complete(pages: Path, socket: Path, *words: str) -> list[str]:
+    """Return what bash offers after these words; the last is the one that is being typed."""
+    script = 'source "$1"; shift; COMP_WORDS=(tierd "$@"); COMP_CWORD=$#; _tierd; printf "%s\\n" "${COMPREPLY[@]}"'
+    done = subprocess.run(
+        ["bash", "-c", script, "bash", str(pages / "bash-completion/completions/tierd"), *words],
+        env={"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "TIERD_API__SOCKET": str(socket)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert done.stderr == ""
+    return done.stdout.split("\n")[:-1]
+
+
+@pytest.mark.parametrize(
+    ("words", "offered"),
+    [
+        (["sta"], ["status", "stats"]),
+        (["--json", "--socket", "x", "sta"], ["status", "stats"]),
+        (["config", ""], ["check"]),
+        (["verify", "--d"], ["--deep", "--dry-run"]),
+        (["promote", "sho"], ["shoot/", "shoot\\ 2/"]),
+        (["promote", "other.bin", "shoot/"], ["shoot/0001.jpg", "shoot/0002.jpg"]),
+        (["pin", "shoot\\ 2/"], ["shoot\\ 2/a\\ b.jpg"]),
+        (["pin", "nothing"], [""]),
+        (["status", ""], [""]),
+        (["no-such-command", ""], [""]),
+    ],
+)
+def test_what_bash_offers(pages: Path, daemon: Stub, words: list[str], offered: list[str]) -> None:
+    """Commands, options, and paths of assets as far as the next slash, quoted."""
+    assert sorted(complete(pages, daemon.socket_path, *words)) == sorted(offered)
+
+
+def test_without_a_daemon_nothing_is_offered(pages: Path, tmp_path: Path) -> None:
+    """Nor said: there is no place for it."""
+    assert complete(pages, tmp_path / "gone", "promote", "a") == [""]
+
+
+def test_candidates_end_at_the_next_slash() -> None:
+    """What would play with the terminal is left out."""
+    assert candidates("", ["a/b", "a/c", "b", "c\x1b[2J"]) == ["a/", "b"]
+    assert candidates("a/", ["a/b/c", "a/b/d", "a/e", "x"]) == ["a/b/", "a/e"]
+
+
+def test_nothing_slow_is_imported() -> None:
+    """It has a tenth of a second, and the command line takes longer than that to load."""
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "daemon", "_complete", "x"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    imported = set(re.findall(r"\|\s+([\w.]+)$", done.stderr, flags=re.MULTILINE))
+    assert "daemon.completing" in imported
+    assert imported.isdisjoint(SLOW)
+
+
+def test_the_manual_has_every_command_and_option(pages: Path) -> None:
+    """As --help has them."""
+    text = (pages / "man/man1/tierd.1").read_text(encoding="utf-8").replace("\\-", "-")
+    for words, command in script().leaves(typer.main.get_command(build())):
+        if not hasattr(command, "commands"):
+            part = text.partition(f".SS tierd {words} ")[2].partition(".SS")[0]
+            assert command.help.splitlines()[0] in part, words
+            assert all(option in part for each in command.params for option in each.opts if option[0] == "-"), words
