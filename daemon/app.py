@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from daemon.checks import CHECKS
 from daemon.circumstances import Circumstances
 from daemon.doctor import examine
+from daemon.fields import class_rule
 from daemon.followers import Followers
 from daemon.metrics import Metrics
 from daemon.peers import Access
@@ -20,6 +21,7 @@ from daemon.stopping import DRAIN_SECONDS
 from daemon.thresholds import residence, watermarks
 from daemon.watchdog import Pulse, Watchdog
 from tiering.accesses import Accesses
+from tiering.classes import Classes
 from tiering.clearance import Clearance
 from tiering.demoter import Demoter
 from tiering.departures import Departures
@@ -250,6 +252,7 @@ class Parts:
             self.layout,
             Multipart(self.catalog, self.store, budget=self.budget, bandwidth=self.bandwidth),
             Leftovers(self.catalog, self.store),
+            classes=Classes(tuple(map(class_rule, self.settings.store.class_rules))),
             sizes=Sizes(upload.multipart_above, upload.part_size),
             lanes=Lanes(LANES),
             budget=self.budget,

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from daemon.accounts import group_id, user_id
+from daemon.fields import class_rule
+from tiering.bucket.wishes import ARCHIVED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -39,6 +41,7 @@ def find_contradictions(settings: Settings) -> Iterator[Contradiction]:
     yield from _admission(settings)
     yield from _places(settings)
     yield from _provider(settings)
+    yield from _classes(settings)
     yield from _bucket_rules(settings)
     yield from _layout(settings)
     yield from _aws(settings)
@@ -119,6 +122,21 @@ def _provider(settings: Settings) -> Iterator[Contradiction]:
 
 _LEAST_DAYS: Final = {"STANDARD_IA": 30, "ONEZONE_IA": 30}
 """S3 moves nothing there that is younger."""
+
+
+def _classes(settings: Settings) -> Iterator[Contradiction]:
+    store = settings.store
+    for key, names in (
+        ("store.storage_class", [store.storage_class]),
+        ("store.class_rules", [class_rule(text).storage_class for text in store.class_rules]),
+    ):
+        archived = next((name for name in names if name in ARCHIVED), None)
+        if archived is not None and store.restore is None:
+            yield Contradiction(
+                (key, "store.restore"),
+                f"what is stored in {archived} cannot be read before it is restored, and nothing asks for that",
+                'set restore = "Standard" in [store], or name another class',
+            )
 
 
 def _bucket_rules(settings: Settings) -> Iterator[Contradiction]:

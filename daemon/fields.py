@@ -19,6 +19,7 @@ from pydantic_core import PydanticCustomError
 
 from daemon.sources import Override, resolve
 from daemon.units import format_duration, format_size, parse_duration, parse_size
+from tiering.classes import ClassRule
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -217,6 +218,28 @@ def _origins(names: tuple[str, ...]) -> tuple[str, ...]:
     return names
 
 
+_CLASS_RULE: Final = re.compile(r"([A-Z][A-Z_0-9]*)((?: +(?:type|above)=\S+)*)")
+
+
+def class_rule(text: str) -> ClassRule:
+    """Return the rule that a text like `GLACIER_IR type=video/ above=1GiB` means. Raise ValueError where it is none."""
+    found = _CLASS_RULE.fullmatch(text.strip())
+    said = dict(word.split("=", 1) for word in found[2].split()) if found else {}
+    if found is None or len(said) != len(found[2].split()):
+        raise ValueError(text)
+    return ClassRule(found[1], said.get("type", ""), parse_size(said["above"]) if "above" in said else 0)
+
+
+def _class_rules(texts: tuple[str, ...]) -> tuple[str, ...]:
+    for text in texts:
+        try:
+            class_rule(text)
+        except ValueError:
+            right = "should be a list of rules, as in ['GLACIER_IR type=video/ above=1GiB', 'STANDARD_IA above=1MiB']"
+            raise wrong(right) from None
+    return texts
+
+
 Whole = Annotated[int, _from_text(int)]
 Flag = Annotated[bool, _from_text(_truth)]
 Share = Annotated[float, _from_text(float)]
@@ -232,6 +255,7 @@ Days = Annotated[Duration, AfterValidator(_days)]
 Size = Annotated[int, BeforeValidator(_size), PlainSerializer(format_size)]
 Mode = Annotated[int, BeforeValidator(_mode), PlainSerializer(_octal)]
 Names = Annotated[tuple[str, ...], BeforeValidator(_names)]
+ClassRules = Annotated[Names, AfterValidator(_class_rules)]
 Tags = Annotated[Names, AfterValidator(_tags)]
 Origins = Annotated[Names, AfterValidator(_origins)]
 Patterns = Annotated[Names, AfterValidator(_patterns)]

@@ -50,6 +50,7 @@ class Store(Section):
     profile: fields.Text | None = None
     addressing_style: Literal["auto", "path", "virtual"] | None = None
     storage_class: fields.Text | None = None
+    class_rules: fields.ClassRules = ()
     encryption: fields.Text | None = None
     restore: Literal["Standard", "Bulk", "Expedited"] | None = None
     restore_days: Annotated[fields.Whole, Field(ge=1, le=365)] = 7

@@ -33,4 +33,5 @@ def wishes(settings: Settings, requests: Requests) -> Wishes:
         replicate_to=bucket.replicate_to,
         replication_role=bucket.replication_role,
         tls_only=bucket.tls_only,
+        restores=settings.store.restore is not None,
     )

@@ -21,6 +21,7 @@ from index.changes import Observations
 from index.lifecycle import State
 from tiering.accesses import Accesses
 from tiering.answers import HotContent
+from tiering.classes import Classes
 from tiering.demoter import Demoter
 from tiering.departures import Departures
 from tiering.discovery import Discovery
@@ -66,6 +67,7 @@ if TYPE_CHECKING:
     from tiering.keys import Layout
     from tiering.tree import Tree
 
+NO_CLASSES = Classes()
 MULTIPART_ABOVE = 3000
 PART_SIZE = 1000
 SIZES = Sizes(MULTIPART_ABOVE, PART_SIZE)
@@ -130,6 +132,7 @@ class Rules:
     sizes: Sizes = SIZES
     quiet: float = 0.0
     archive: Any = None
+    classes: Classes = NO_CLASSES
     speed: Speed | None = None
     layout: Layout = field(default_factory=MirrorLayout)
     policy: str = "lru"
@@ -186,6 +189,7 @@ class Core:
             Multipart(catalog, store, budget=budget, bandwidth=bandwidth),
             Leftovers(catalog, store),
             sizes=rules.sizes,
+            classes=rules.classes,
             lanes=Lanes(1),
             budget=budget,
             bandwidth=bandwidth,

@@ -230,6 +230,7 @@ def test_the_smallest_policies() -> None:
             [
                 "s3:GetObject",
                 "s3:PutObject",
+                "s3:PutObjectTagging",
                 "s3:DeleteObject",
                 "s3:AbortMultipartUpload",
                 "s3:ListMultipartUploadParts",
@@ -242,6 +243,7 @@ def test_the_smallest_policies() -> None:
         ),
         "TierdKey": (["kms:GenerateDataKey", "kms:Decrypt"], ["arn:aws:kms:eu-central-1:*:key/k"]),
     }
+    assert "s3:RestoreObject" in daemon_policy(replace(NOTHING, restores=True))["Statement"][0]["Action"]
     setup = setup_policy(EVERYTHING)
     assert {each["Sid"] for each in setup["Statement"]} == {
         "TierdObjects",

@@ -36,6 +36,7 @@ TABLE = {
         "profile": None,
         "addressing_style": None,
         "storage_class": None,
+        "class_rules": [],
         "encryption": None,
         "restore": None,
         "restore_days": 7,
@@ -226,6 +227,7 @@ def test_every_key_can_be_overridden(base: Path) -> None:
         "TIERD_STORE__PROFILE": "p",
         "TIERD_STORE__ADDRESSING_STYLE": "path",
         "TIERD_STORE__STORAGE_CLASS": "STANDARD_IA",
+        "TIERD_STORE__CLASS_RULES": "STANDARD type=product,GLACIER_IR above=1GiB",
         "TIERD_STORE__ENCRYPTION": "AES256",
         "TIERD_STORE__RESTORE": "Bulk",
         "TIERD_STORE__RESTORE_DAYS": "3",
@@ -403,6 +405,11 @@ def test_no_such_variable(base: Path) -> None:
         (
             '[store]\nprovider = "aws"',
             "store.provider: 'aws' does not serve file: URLs (file://BASE/var/cold); leave provider out, it follows",
+        ),
+        ('[store]\nclass_rules = ["video"]', "store.class_rules: is ['video']; should be a list of rules, as in ["),
+        (
+            '[store]\nclass_rules = ["GLACIER above=1GiB"]',
+            "store.class_rules: what is stored in GLACIER cannot be read before it is restored, and nothing asks for",
         ),
         ('[bucket]\nexpire_after = "36h"', "bucket.expire_after: is '36h'; should be whole days, as in '90d', or 0"),
         ('[bucket]\ntags = ["team"]', "bucket.tags: is ['team']; should be a list of NAME=VALUE, as in ['team=media']"),

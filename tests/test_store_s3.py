@@ -578,6 +578,22 @@ async def test_storage_class_and_encryption(
         assert found == expected
 
 
+async def test_an_objects_own_storage_class(moto_endpoint: str, stack: AsyncExitStack) -> None:
+    """What an object is to be stored as wins over what all are."""
+    setup = S3Setup(moto_endpoint, is_moto=True)
+    stack.push_async_callback(setup.close)
+    await setup.again()
+    store = await connect(stack, replace(setup.settings, storage_class="STANDARD_IA"))
+    own = Attributes(storage_class="GLACIER_IR")
+    info = await store.put("put", b"x", own)
+    upload_id = await store.create_upload("parts", own)
+    await store.complete("parts", upload_id, [await store.put_part("parts", upload_id, 1, b"x", md5=MD5)])
+    await store.copy("put", "copy", own, etag=info.etag)
+    for key in ("put", "parts", "copy"):
+        head = await setup._client.head_object(Bucket=setup.settings.bucket, Key=f"{setup.settings.prefix}/{key}")
+        assert head["StorageClass"] == "GLACIER_IR"
+
+
 async def test_no_prefix(seaweed_endpoint: str, stack: AsyncExitStack) -> None:
     """A store can be a whole bucket."""
     setup = S3Setup(seaweed_endpoint, is_moto=False)

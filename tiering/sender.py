@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 from weakref import WeakValueDictionary
 
 from index.asset import Proof, ProofMethod
+from tiering.classes import Classes
 from tiering.evidence import is_as_proven, read_sha256
 from tiering.keys import Subject
 from tiering.label import Label, fitting
@@ -46,6 +47,8 @@ if TYPE_CHECKING:
 
 CONFLICTS_MOST: Final = 3
 """How often an object may turn out to be another one than expected before the asset waits for a person."""
+
+_NO_CLASSES: Final = Classes()
 
 
 class ForeignObjectError(RefusedError):
@@ -127,8 +130,10 @@ class Sender:
         budget: ByteBudget,
         bandwidth: Bandwidth,
         clock: Callable[[], float],
+        classes: Classes = _NO_CLASSES,
     ) -> None:
         self._store = store
+        self._classes = classes
         self._layout = layout
         self._multipart = multipart
         self._leftovers = leftovers
@@ -189,7 +194,8 @@ class Sender:
             entries = fitting(passport.to_metadata(), Label(asset.type, asset.fields, asset.tags))
         except (ValueError, MeaningError) as error:
             raise RefusedError(str(error), hint="shorten the names of the file or of its directories") from error
-        attributes = Attributes(digests.content_type, entries, asset.tags)
+        storage_class = self._classes.choose(asset.type, digests.content_type, source.size)
+        attributes = Attributes(digests.content_type, entries, asset.tags, storage_class)
         return Parcel(source, self._keys(source, digests), digests, attributes, body)
 
     def _keys(self, source: Source, digests: Digests) -> tuple[str, ...]:

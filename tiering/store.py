@@ -103,12 +103,14 @@ class ObjectInfo:
 class Attributes:
     """What travels with an object: `metadata` names and values are ASCII, 2 KiB in all.
 
-    `tags` are for whoever looks at the store itself: some have no such thing, none gives them back.
+    `tags` are for whoever looks at the store itself: some have no such thing, none gives them back. `storage_class` is
+    None where the store is to choose; most have only one.
     """
 
     content_type: str = "application/octet-stream"
     metadata: Mapping[str, str] = field(default_factory=dict)
     tags: Mapping[str, str] = field(default_factory=dict)
+    storage_class: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

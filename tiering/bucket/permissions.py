@@ -37,9 +37,11 @@ def _policy(wishes: Wishes, kms_key: str | None, *, looks: Iterable[str]) -> Pol
     objects = [
         "s3:GetObject",
         "s3:PutObject",
+        "s3:PutObjectTagging",
         "s3:DeleteObject",
         "s3:AbortMultipartUpload",
         "s3:ListMultipartUploadParts",
+        *(["s3:RestoreObject"] if wishes.restores else []),
     ]
     bucket = ["s3:ListBucket", "s3:ListBucketMultipartUploads", *looks]
     statements = [

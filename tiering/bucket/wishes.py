@@ -37,6 +37,8 @@ class Wishes:
     replicate_to: str | None = None
     replication_role: str | None = None
     tls_only: bool = False
+    restores: bool = False
+    """Whether the daemon asks for what lies in an archive: nothing about the bucket, only about its rights."""
 
     @property
     def partition(self) -> str:

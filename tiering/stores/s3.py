@@ -273,8 +273,9 @@ class S3Store:
 
     def _headers(self, attributes: Attributes) -> Headers:
         headers: Headers = {"Content-Type": attributes.content_type, **attributes.metadata}
-        if self._requests.settings.storage_class is not None:
-            headers["Storage-Class"] = self._requests.settings.storage_class
+        storage_class = attributes.storage_class or self._requests.settings.storage_class
+        if storage_class is not None:
+            headers["Storage-Class"] = storage_class
         return headers
 
 

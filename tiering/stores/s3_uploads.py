@@ -195,7 +195,7 @@ class Uploads:
     def _sent_with(self, attributes: Attributes) -> dict[str, Any]:
         settings = self._requests.settings
         optional = {
-            "StorageClass": settings.storage_class,
+            "StorageClass": attributes.storage_class or settings.storage_class,
             "ServerSideEncryption": settings.sse,
             "SSEKMSKeyId": settings.kms_key,
             "Tagging": urlencode(attributes.tags) or None,
