@@ -27,12 +27,12 @@ def place(tmp_path: Path) -> Place:
     return a_place(tmp_path)
 
 
-async def renamed(core: Core) -> None:
+async def renamed(core: Core, content: bytes = NEW) -> None:
     """Rename a proven asset, and put another file at its old name once that was seen."""
     await core.hot("a", OLD)
     (core.tree.root / "a").rename(core.tree.root / "b")
     await core.scan()
-    plant(core.tree, "a", NEW)
+    plant(core.tree, "a", content)
     await core.scan()
 
 
@@ -53,6 +53,17 @@ async def test_the_old_name_is_free_for_another_file(place: Place, first: str) -
         await core.upload_all()
         assert {path: await core.state(path) for path in "ab"} == dict.fromkeys("ab", State.REPLICATED)
         assert (await held(core, "a"), await held(core, "b")) == (NEW, OLD)
+
+
+async def test_the_same_content_at_the_old_name_has_an_object_of_its_own(place: Place) -> None:
+    """What was left there says that it is an older one of the other: a rebuilt index would not know of this file."""
+    async with place.core() as core:
+        await renamed(core, OLD)
+        for _ in range(2):
+            await core.upload_all()
+        for path in "ab":
+            asset, there = await core.find(path), await core.store.head(path)
+            assert (asset.state, (there.metadata or {})["tierd-id"]) == (State.REPLICATED, asset.id)
 
 
 async def test_what_is_still_needed_is_waited_for(place: Place) -> None:

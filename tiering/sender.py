@@ -276,7 +276,7 @@ class Sender:
         """
         if len(parcel.keys) > 1 and _is_anothers(there, parcel.asset):
             raise TakenError
-        if _is_outdated(there, parcel):
+        if _is_outdated(there, parcel) or (_is_anothers(there, parcel.asset) and await self._leftovers.is_one(there)):
             return None
         method = await self._prove(parcel, there, able) if _holds(there, parcel.digests) else None
         if method is None:
