@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Final
 
 from daemon import models
@@ -65,6 +66,11 @@ async def get_metrics(service: Service, call: Call) -> StreamResponse:  # noqa: 
     return bytes_response(service.render_metrics(), media=PROMETHEUS_TEXT)
 
 
+async def get_curve(service: Service, call: Call) -> StreamResponse:  # noqa: ARG001 - handlers are all alike
+    """Answer what more disk would bring."""
+    return json_response(asdict(service.curve()))
+
+
 async def get_history(service: Service, call: Call) -> StreamResponse:
     """Answer the latest reads, oldest first."""
     lines, cursor = await Lines.begin(call.request), 0
@@ -104,6 +110,13 @@ ROUTES: Final = (
         handler=get_status,
         summary="Everything at a glance",
         answers={200: models.Status},
+    ),
+    Route(
+        method="GET",
+        template="/v1/curve",
+        handler=get_curve,
+        summary="What more disk would bring, or less",
+        answers={200: models.Curve},
     ),
     Route(
         method="GET",

@@ -23,6 +23,7 @@ from daemon.watchdog import Pulse, Watchdog
 from tiering.accesses import Accesses
 from tiering.classes import Classes
 from tiering.clearance import Clearance
+from tiering.curve import Curve
 from tiering.demoter import Demoter
 from tiering.departures import Departures
 from tiering.discovery import Discovery
@@ -64,6 +65,7 @@ from tiering.tiers import Tiers
 from tiering.turns import Turns
 from tiering.uploader import Uploader
 from tiering.verifier import Verifier
+from tiering.watermarks import Watermarks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -375,7 +377,21 @@ class Parts:
     @cached_property
     def accesses(self) -> Accesses:
         """The last accesses, for the policy."""
-        return Accesses(self.catalog, self.thermometer, capacity=lambda: self.space.usage().capacity, clock=time.time)
+        return Accesses(
+            self.catalog,
+            self.thermometer,
+            curve=self.curve,
+            capacity=lambda: self.space.usage().capacity,
+            clock=time.time,
+        )
+
+    @cached_property
+    def curve(self) -> Curve:
+        """What more disk would bring, by what was read since the start."""
+        cache, preset = self.settings.cache, PRESETS[self.settings.tiering.preset]
+        make = POLICIES[self.settings.tiering.policy]
+        marks = Watermarks(cache.high_watermark, cache.low_watermark)
+        return Curve(lambda: make(HeatPolicy(preset)), self.space.usage().capacity, marks)
 
     # What answers.
 
@@ -512,6 +528,7 @@ class Parts:
             followers=Followers(),
             render_metrics=self.metrics.render,
             rates=self.metrics.rates,
+            curve=self.curve.read,
             clock=time.time,
             root=self.settings.cache.root,
             store_url=self.store.url,

@@ -49,7 +49,7 @@ COMMANDS: Final[dict[str, tuple[Callable[..., object], ...]]] = {
     "Assets": (cli_search.list_assets, cli_search.search, cli_assets.explain, cli_register.register, cli_assets.rm),
     "Files": (cli_download.get, cli_download.download, cli_upload.upload, cli_presign.presign),
     "Tiers": (cli_moves.promote, cli_moves.demote, cli_moves.pin, cli_moves.unpin, cli_moves.retry),
-    "Planning": (cli_simulate.simulate,),
+    "Planning": (cli_simulate.curve, cli_simulate.simulate),
 }
 
 

@@ -1,4 +1,4 @@
-"""The command that says what a policy would have done. It needs neither a daemon nor a configuration file."""
+"""The commands that say what another policy, or another disk, would bring."""
 
 import csv
 import json
@@ -86,6 +86,48 @@ def simulate(
     if plot_file is not None:
         plot_file.write_text(_picture(name, results), encoding="utf-8")
     return _end(name, broken)
+
+
+def curve(
+    context: typer.Context,
+    *,
+    plot_file: Annotated[
+        Path | None, typer.Option("--plot", help="Draw it, too.", metavar="FILE.svg", readable=False)
+    ] = None,
+) -> None:
+    """Say what more disk would bring, or less, by what the daemon has seen since its start."""
+    given = options(context)
+    found = given.client().curve()
+    if plot_file is not None:
+        plot_file.write_text(_curve_picture(found), encoding="utf-8")
+    if given.json:
+        render.show_json(found)
+        return
+    columns = ("size", "", "hits", "bytes", "store/month", "disk/month")
+    render.show_table(columns, [_curve_row(point) for point in found["points"]])
+    render.note(f"from {found['requests']:,} requests for {found['assets']:,} assets, {found['rate']:.1%} of all")
+
+
+def _curve_row(point: dict[str, Any]) -> tuple[str, ...]:
+    return (
+        human_size(point["size"]),
+        "today" if point["is_today"] else "",
+        f"{point['hit_ratio']:.1%} ± {point['error']:.1%}",
+        "" if point["byte_hit_ratio"] is None else f"{point['byte_hit_ratio']:.1%} ± {point['byte_error']:.1%}",
+        "" if point["store_dollars"] is None else f"{point['store_dollars']:.2f} $",
+        f"{point['disk_dollars']:.2f} $",
+    )
+
+
+def _curve_picture(found: dict[str, Any]) -> str:
+    points = found["points"]
+    hits = [(point["size"], point["hit_ratio"]) for point in points]
+    lines = [Line("requests", hits, band=[point["error"] for point in points])]
+    if all(point["byte_hit_ratio"] is not None for point in points):
+        sizes = [(point["size"], point["byte_hit_ratio"]) for point in points]
+        lines.append(Line("bytes", sizes, band=[point["byte_error"] for point in points], dashed=True))
+    ticks = [(point["size"], human_size(point["size"]) + ("*" if point["is_today"] else "")) for point in points]
+    return plot("Expected hits", lines, x_name="hot tier (* today's)", y_name="hits", ticks=ticks)
 
 
 def _requests(given: Options, file: Path | None, *, from_history: bool) -> tuple[str, Trace, Broken]:

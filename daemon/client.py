@@ -216,6 +216,10 @@ class Client:
         if follow:
             raise UnreachableError("the daemon ended the stream of events", "go on after the last cursor you saw")
 
+    def curve(self) -> Json:
+        """Return what more disk would bring: `points` by size, and the sample that they were made of."""
+        return self._wire.ask("GET", target("curve"))
+
     def history(self) -> Iterator[Json]:
         """Yield the latest reads that the daemon remembers, oldest first: `time`, `id` (a number), `size`, `times`."""
         return self._wire.lines("GET", target("history"))

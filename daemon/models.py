@@ -255,6 +255,28 @@ class Released(Model):
     reason: str
 
 
+class CurvePoint(Model):
+    """What is expected of one size of the hot tier. What is null the sample, or the time, cannot tell."""
+
+    size: int
+    is_today: bool
+    hit_ratio: float
+    error: float
+    byte_hit_ratio: float | None
+    byte_error: float | None
+    store_dollars: float | None
+    disk_dollars: float
+
+
+class Curve(Model):
+    """Expected hit ratios by size of the hot tier; errors are bounds. `rate` is the share of assets in the sample."""
+
+    rate: float
+    assets: int
+    requests: int
+    points: list[CurvePoint]
+
+
 class Read(Model):
     """`times` reads of one asset, the last of them at `time`. `id` is a number that stands for it here alone."""
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from daemon.peers import Access, Peer
     from index.asset import RelPath
     from index.catalog import Catalog
+    from tiering.curve import Reading
     from tiering.drain import Drain
     from tiering.inspector import Inspector
     from tiering.leases import Leases
@@ -70,6 +71,7 @@ class Service:
     followers: Followers
     render_metrics: Callable[[], bytes]
     rates: Callable[[], Rates]
+    curve: Callable[[], Reading]
     clock: Callable[[], float]
     root: Path
     store_url: str

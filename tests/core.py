@@ -22,6 +22,7 @@ from index.lifecycle import State
 from tiering.accesses import Accesses
 from tiering.answers import HotContent
 from tiering.classes import Classes
+from tiering.curve import Curve
 from tiering.demoter import Demoter
 from tiering.departures import Departures
 from tiering.discovery import Discovery
@@ -165,7 +166,13 @@ class Core:
         self.leases = Leases(clock=clock, quiet=rules.quiet)
         self.space = Space(catalog, tree, size_limit=rules.size_limit)
         self.thermometer = Thermometer(HeatPolicy(PRESETS[rules.preset]), clock=clock)
-        self.accesses = Accesses(catalog, self.thermometer, capacity=lambda: self.space.usage().capacity, clock=clock)
+        self.accesses = Accesses(
+            catalog,
+            self.thermometer,
+            curve=Curve(LruPolicy, 1000, Watermarks(0.9, 0.8)),
+            capacity=lambda: self.space.usage().capacity,
+            clock=clock,
+        )
         self.departures = Departures(self.thermometer, observer=observer)
         self.prober = Prober(store, name="core", pacer=self.pacer, ready=lambda: None)
         self.prober.capabilities, self.prober.reason = ABLE, ""

@@ -17,10 +17,30 @@ from daemon.metrics import Metrics
 from daemon.peers import Access
 from daemon.route import Service
 from daemon.server import Server
+from tiering.curve import Point, Reading
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
     from pathlib import Path
+
+READING = Reading(
+    0.5,
+    7,
+    100,
+    [
+        Point(
+            1000,
+            is_today=True,
+            hit_ratio=0.5,
+            error=0.1,
+            byte_hit_ratio=None,
+            byte_error=None,
+            store_dollars=None,
+            disk_dollars=0.01,
+        )
+    ],
+)
+"""What the curve says here."""
 
 
 async def until(condition: Callable[[], object]) -> None:
@@ -212,6 +232,7 @@ async def serve(
         access=access or Access(own_uid=os.geteuid()),
         followers=Followers(),
         render_metrics=metrics.render,
+        curve=lambda: READING,
         rates=metrics.rates,
         clock=lambda: NOW,
         root=root,

@@ -41,6 +41,7 @@ POST /v1/retry
 GET /v1/explain/{path}
 POST /v1/presign
 GET /v1/events
+GET /v1/curve
 GET /v1/history
 POST /v1/verify
 POST /v1/drain

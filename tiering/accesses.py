@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from index.asset import Asset, AssetId
     from index.catalog import Catalog
+    from tiering.curve import Curve
     from tiering.policies.heat import Preset
     from tiering.thermometer import Thermometer
 
@@ -35,15 +36,18 @@ class Accesses:
         catalog: Catalog,
         thermometer: Thermometer,
         *,
+        curve: Curve,
         capacity: Callable[[], int],
         clock: Callable[[], float],
     ) -> None:
-        """`capacity` is how many bytes the hot tier may hold."""
+        """`curve` hears of all of them, too; `capacity` is how many bytes the hot tier may hold."""
         self._catalog = catalog
         self._thermometer = thermometer
+        self._curve = curve
         self._capacity = capacity
         self._clock = clock
         self._recent: dict[AssetId, tuple[float, int]] = {}
+        self._sizes: dict[AssetId, int] = {}
 
     def __repr__(self) -> str:
         return f"<Accesses {len(self._recent)} to write>"
@@ -52,6 +56,7 @@ class Accesses:
         """Somebody opened or read it now."""
         _, count = self._recent.get(asset.id, (0.0, 0))
         self._recent[asset.id] = (self._clock(), count + 1)
+        self._sizes[asset.id] = asset.size
 
     async def run(self) -> None:
         """Write what was gathered now and then, for ever."""
@@ -94,6 +99,7 @@ class Accesses:
     async def flush(self) -> None:
         """Write what was gathered."""
         batch, self._recent = self._recent, {}
+        sizes, self._sizes = self._sizes, {}
         if not batch:
             return
         self._measure()
@@ -101,6 +107,8 @@ class Accesses:
         with suppress(IndexFullError):
             await self._catalog.touch(batch)
             await self._remember()
+        reads = sorted((at, asset_id, sizes[asset_id], count) for asset_id, (at, count) in batch.items())
+        await asyncio.to_thread(self._curve.record, reads)
 
     async def receive(self) -> None:
         """Give heat to those on disk that have none yet: before that, no order by heat has them."""

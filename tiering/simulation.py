@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from tiering.policy import TierPolicy
     from tiering.trace import Trace
@@ -57,6 +57,7 @@ class HotTier:
         self.used = 0
         self._policy = policy
         self._capacity = capacity
+        self._marks = marks
         self._high, self._low = marks.high * capacity, marks.low * capacity
         self._cut = cut
         self._floor: float | None = None
@@ -71,6 +72,20 @@ class HotTier:
 
     def __len__(self) -> int:
         return len(self._hot)
+
+    def resize(self, capacity: int) -> None:
+        """Have so many bytes from now on; what is too much goes with the next that needs room."""
+        self._capacity = capacity
+        self._high, self._low = self._marks.high * capacity, self._marks.low * capacity
+
+    def forget(self, assets: Iterable[int]) -> None:
+        """Know nothing of these any more."""
+        for asset in assets:
+            self._keys.pop(asset, None)
+            if asset in self._hot:
+                self._leave(asset)
+        self._queue = [(self._keys[asset], asset) for asset in self._hot]
+        heapq.heapify(self._queue)
 
     def request(self, seconds: float, asset: int, size: int) -> bool:
         """Return whether the asset was hot; it is now, unless it cannot be."""
