@@ -24,6 +24,7 @@ from daemon import (
     cli_register,
     cli_search,
     cli_simulate,
+    cli_top,
     cli_upload,
     render,
 )
@@ -39,6 +40,7 @@ COMMANDS: Final[dict[str, tuple[Callable[..., object], ...]]] = {
     "The daemon": (
         cli_operations.serve,
         cli_operations.status,
+        cli_top.top,
         cli_operations.stats,
         cli_operations.events,
         cli_operations.verify,
