@@ -10,7 +10,7 @@ from daemon.meanings import lacking
 from daemon.peers import Right
 from daemon.responses import Lines, bytes_response, json_response
 from daemon.route import JSON_LINES, Route
-from daemon.views import status_view
+from daemon.views import stats_view, status_view
 from index.asset import printable
 from index.lifecycle import State
 
@@ -59,6 +59,12 @@ def _concerns(status: Status) -> Iterator[str]:
 async def get_status(service: Service, call: Call) -> StreamResponse:  # noqa: ARG001 - handlers are all alike
     """Answer everything at a glance."""
     return json_response(status_view(service.inspector.status(), service.rates()))
+
+
+async def get_stats(service: Service, call: Call) -> StreamResponse:  # noqa: ARG001 - handlers are all alike
+    """Answer what there is of what, what happened, and what it costs."""
+    figures = await service.catalog.figures()
+    return json_response(stats_view(figures, service.counts(), service.rates(), service.prices, service.storage_class))
 
 
 async def get_metrics(service: Service, call: Call) -> StreamResponse:  # noqa: ARG001 - handlers are all alike
@@ -117,6 +123,13 @@ ROUTES: Final = (
         handler=get_curve,
         summary="What more disk would bring, or less",
         answers={200: models.Curve},
+    ),
+    Route(
+        method="GET",
+        template="/v1/stats",
+        handler=get_stats,
+        summary="Assets and bytes by state, type, campaign and media type; what happened, and what it costs",
+        answers={200: models.Stats},
     ),
     Route(
         method="GET",

@@ -46,6 +46,7 @@ from tiering.policies.age import AgePolicy
 from tiering.policies.heat import PRESETS, HeatPolicy
 from tiering.policies.lru import LruPolicy
 from tiering.presigner import Presigner
+from tiering.prices import Prices
 from tiering.probe import probe
 from tiering.prober import Prober
 from tiering.promoter import Promoter, Remedies
@@ -529,6 +530,9 @@ class Parts:
             render_metrics=self.metrics.render,
             rates=self.metrics.rates,
             curve=self.curve.read,
+            counts=self.metrics.counts,
+            storage_class=self.settings.store.storage_class or "STANDARD",
+            prices=Prices(**self.settings.prices.model_dump()),
             clock=time.time,
             root=self.settings.cache.root,
             store_url=self.store.url,

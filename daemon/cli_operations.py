@@ -59,21 +59,35 @@ def _store(store: dict[str, Any]) -> str:
 
 
 def stats(context: typer.Context) -> None:
-    """Print figures: assets and bytes by state, and rates."""
+    """Print figures: assets and bytes by state, type, campaign and media type; what happened, and what it costs."""
     given = options(context)
-    found = given.client().status()
+    found = given.client().stats()
     if given.json:
-        render.show_json({name: found[name] for name in ("assets", "bytes", "rates")})
+        render.show_json(found)
         return
-    rows = [(state, count, human_size(found["bytes"].get(state, 0))) for state, count in found["assets"].items()]
-    render.show_table(("state", "assets", "bytes"), rows)
-    rates = found["rates"]
+    kinds = (("state", "states"), ("type", "types"), ("campaign", "campaigns"), ("media type", "media_types"))
+    rows = [
+        (kind, value or "-", figures["assets"], human_size(figures["bytes"]))
+        for kind, name in kinds
+        for value, figures in found[name].items()
+    ]
+    render.show_table(("by", "which", "assets", "bytes"), rows)
+    cost = found["cost"]
+    month = cost["month"].get(cost["storage_class"])
     render.show_pairs(
         (
-            ("upload", f"{human_size(rates['upload_bytes_per_second'])}/s"),
-            ("hits", f"{rates['hit_ratio']:.1%}"),
+            ("requests", f"{_told(found['requests'])}, hits {found['rates']['hit_ratio']:.1%}"),
+            ("uploads", f"{_told(found['uploads'])}, {human_size(found['upload_bytes'])}"),
+            ("upload rate", f"{human_size(found['rates']['upload_bytes_per_second'])}/s"),
+            ("downloads", _told(found["downloads"])),
+            ("stored", human_size(cost["stored_bytes"])),
+            ("cost", "no price is known" if month is None else f"{month:.2f} a month in {cost['storage_class']}"),
         )
     )
+
+
+def _told(counts: dict[str, int]) -> str:
+    return ", ".join(f"{count:,} {name}" for name, count in counts.items() if count) or "none"
 
 
 def events(

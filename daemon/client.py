@@ -203,6 +203,10 @@ class Client:
         """Return how things stand."""
         return self._wire.ask("GET", target("status"))
 
+    def stats(self) -> Json:
+        """Return how many assets there are of what, what happened since the start, and what it costs."""
+        return self._wire.ask("GET", target("stats"))
+
     def health(self) -> Json:
         """Return whether hot bytes can be served, with reasons; that they cannot is an answer too."""
         return self._wire.ask("GET", target("health"), errors_from=NEVER)

@@ -65,6 +65,17 @@ class Rates:
     hit_ratio: float
 
 
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """What happened since the start, by how it ended. `downloads` are promotions."""
+
+    requests: Mapping[str, int]
+    request_bytes: Mapping[str, int]
+    uploads: Mapping[str, int]
+    upload_bytes: int
+    downloads: Mapping[str, int]
+
+
 class Metrics:
     """An Observer (tiering/observer.py) that counts, from the moment it is made; `watch` adds what is a state."""
 
@@ -83,6 +94,7 @@ class Metrics:
         )
         self._uploads = _Tallies(registry, "uploads", "Uploads that ended.", _UPLOADS)
         self._upload_bytes = Counter("tierd_upload_bytes", "Bytes sent to the store by uploads.", registry=registry)
+        self._sent_bytes = 0
         self._upload_seconds = _seconds(registry, "upload", "How long uploads took.")
         self._promotions = _Tallies(registry, "promotions", "Promotions that ended.", _PROMOTIONS)
         self._promotion_seconds = _seconds(registry, "promotion", "How long promotions took.")
@@ -144,6 +156,16 @@ class Metrics:
         ratio = hits / (hits + misses) if hits + misses else 0.0
         return Rates(self._throughput.rate(self._clock()), ratio)
 
+    def counts(self) -> Counts:
+        """Return what happened since the start."""
+        return Counts(
+            requests=self._requests.totals(),
+            request_bytes=self._request_bytes.totals(),
+            uploads=self._uploads.totals(),
+            upload_bytes=int(self._sent_bytes),
+            downloads=self._promotions.totals(),
+        )
+
     def requested(self, result: str, size_bytes: int) -> None:
         """See Observer."""
         result = result if result in _REQUESTS else "error"
@@ -156,6 +178,7 @@ class Metrics:
         self._uploads.add(result)
         self._upload_seconds.observe(seconds)
         self._upload_bytes.inc(sent_bytes)
+        self._sent_bytes += sent_bytes
         self._throughput.add(sent_bytes, seconds, now=self._clock())
 
     def promoted(self, asset: Asset, result: str, seconds: float) -> None:
@@ -210,16 +233,19 @@ class _Tallies:
     ) -> None:
         counter = Counter(f"tierd_{name}", text, [label], registry=registry)
         self._children = {value: counter.labels(value) for value in values}
-        self._rest = next(reversed(self._children.values()))
+        self._last = next(reversed(self._children))
         self._totals = dict.fromkeys(self._children, 0.0)
 
     def add(self, value: str, amount: float = 1) -> None:
-        self._children.get(value, self._rest).inc(amount)
-        if value in self._totals:
-            self._totals[value] += amount
+        value = value if value in self._children else self._last
+        self._children[value].inc(amount)
+        self._totals[value] += amount
 
     def value(self, value: str) -> float:
         return self._totals[value]
+
+    def totals(self) -> dict[str, int]:
+        return {value: int(total) for value, total in self._totals.items()}
 
 
 class _StoreRequests:

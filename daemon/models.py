@@ -186,6 +186,37 @@ class Rates(Model):
     hit_ratio: float
 
 
+class Figures(Model):
+    """How many assets, and the bytes of their contents."""
+
+    assets: int
+    bytes: int
+
+
+class Cost(Model):
+    """What `stored_bytes` cost a month in each storage class; `storage_class` is the one of new objects."""
+
+    stored_bytes: int
+    storage_class: str
+    month: dict[str, float]
+
+
+class Stats(Model):
+    """Figures of all assets, what is not known under ""; and what happened since the start, by how it ended."""
+
+    states: dict[State, Figures]
+    types: dict[str, Figures]
+    campaigns: dict[str, Figures]
+    media_types: dict[str, Figures]
+    requests: dict[str, int]
+    request_bytes: dict[str, int]
+    uploads: dict[str, int]
+    upload_bytes: int
+    downloads: dict[str, int]
+    rates: Rates
+    cost: Cost
+
+
 class Disk(Model):
     """The local disk, in bytes; `high` and `low` are parts of `limit`."""
 

@@ -17,6 +17,7 @@ from daemon.peers import Right
 from daemon.problem import ApiError
 from daemon.query import query_fields
 from daemon.target import path_of_href
+from tiering.prices import Prices
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
     from daemon.doctor import Row
     from daemon.followers import Followers
-    from daemon.metrics import Rates
+    from daemon.metrics import Counts, Rates
     from daemon.peers import Access, Peer
     from index.asset import RelPath
     from index.catalog import Catalog
@@ -72,10 +73,13 @@ class Service:
     render_metrics: Callable[[], bytes]
     rates: Callable[[], Rates]
     curve: Callable[[], Reading]
+    counts: Callable[[], Counts]
     clock: Callable[[], float]
     root: Path
     store_url: str
     version: str
+    storage_class: str = "STANDARD"
+    prices: Prices = field(default_factory=Prices)
     limits: Limits = field(default_factory=Limits)
 
 

@@ -161,6 +161,25 @@ class Metrics(Section):
     listen: fields.Listen = fields.Address("127.0.0.1", 9469)
 
 
+Price = Annotated[fields.Share, Field(ge=0, allow_inf_nan=False)]
+
+
+class Prices(Section):
+    """What the store and the disk cost."""
+
+    standard: Price = 0.023
+    intelligent_tiering: Price = 0.023
+    standard_ia: Price = 0.0125
+    onezone_ia: Price = 0.01
+    glacier_ir: Price = 0.004
+    glacier: Price = 0.0036
+    deep_archive: Price = 0.00099
+    put: Price = 0.005
+    get: Price = 0.0004
+    egress: Price = 0.09
+    disk: Price = 0.08
+
+
 class Log(Section):
     """What is said on stderr."""
 
@@ -180,6 +199,7 @@ class Settings(Section):
     upload: Upload
     api: Api
     metrics: Metrics
+    prices: Prices
     log: Log
 
     @model_validator(mode="before")

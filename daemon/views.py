@@ -13,11 +13,15 @@ from tiering.entity import asset_tag, content_sha256
 from tiering.leases import LEASE_SECONDS
 
 if TYPE_CHECKING:
-    from daemon.metrics import Rates
+    from collections.abc import Sequence
+
+    from daemon.metrics import Counts, Rates
     from index.asset import Asset, Proof
+    from index.figures import Figure
     from index.records import Record
     from tiering.answers import Explanation, Opened, Result, Status
     from tiering.leases import Lease
+    from tiering.prices import Prices
 
 Json = dict[str, Any]
 
@@ -137,6 +141,30 @@ def status_view(status: Status, rates: Rates) -> Json:
         "brake": asdict(status.brake),
         "scrub": asdict(status.scrub),
     }
+
+
+def stats_view(figures: Sequence[Figure], counts: Counts, rates: Rates, prices: Prices, storage_class: str) -> Json:
+    """Return what there is, what happened, and what it costs."""
+    stored = sum(figure.stored for figure in figures)
+    cost = {"stored_bytes": stored, "storage_class": storage_class, "month": prices.of_keeping(stored)}
+    return {
+        "states": _totalled(figures, "state"),
+        "types": _totalled(figures, "type"),
+        "campaigns": _totalled(figures, "campaign"),
+        "media_types": _totalled(figures, "media_type"),
+        **asdict(counts),
+        "rates": {"upload_bytes_per_second": rates.upload_bytes_per_second, "hit_ratio": rates.hit_ratio},
+        "cost": cost,
+    }
+
+
+def _totalled(figures: Sequence[Figure], name: str) -> Json:
+    totals: dict[str, Json] = {}
+    for figure in figures:
+        total = totals.setdefault(getattr(figure, name), {"assets": 0, "bytes": 0})
+        total["assets"] += figure.assets
+        total["bytes"] += figure.bytes
+    return dict(sorted(totals.items()))
 
 
 def _names(path: str) -> Json:

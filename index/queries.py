@@ -192,7 +192,7 @@ LAST_ACCESS: Final = "last_access"
 # The text of assets: what was never read, and what is to be read again. The primary key of `asset` and of `reread`.
 FOUND_TEXT: Final = "SELECT rowid FROM asset_text WHERE asset_text MATCH ?"
 READ_UPTO: Final = "SELECT upto FROM reading"
-UNREAD: Final = "SELECT max(row) FROM (SELECT row FROM asset WHERE row > ? ORDER BY row LIMIT ?)"
+END_OF_ROWS: Final = "SELECT max(row) FROM (SELECT row FROM asset WHERE row > ? ORDER BY row LIMIT ?)"
 SET_READ: Final = "UPDATE reading SET upto = ?"
 _TEXT: Final = (
     "SELECT row, CAST(path AS TEXT)"
@@ -204,6 +204,16 @@ TO_REREAD: Final = "SELECT row FROM reread ORDER BY row LIMIT ?"
 DROP_TEXT: Final = "DELETE FROM asset_text WHERE rowid = ?"
 READ_AGAIN: Final = f"INSERT INTO asset_text (rowid, text) {_TEXT} WHERE row = ?"
 REREAD: Final = "DELETE FROM reread WHERE row = ?"
+
+
+# What there is of what; as bytes, which nothing can be wrong with.
+FIGURES: Final = (
+    "SELECT state, CAST(coalesce(type, '') AS BLOB),"
+    " CAST(coalesce(json_extract(fields, '$.campaign'), json_extract(tags, '$.campaign'), '') AS BLOB),"
+    " CAST(coalesce(substr(content_type, 1, instr(content_type, '/') - 1), '') AS BLOB),"
+    f" count(*), sum({SIZE}), sum(coalesce(proof_size, 0))"
+    " FROM asset WHERE row > ? AND row <= ? AND state <> 'gone' GROUP BY 1, 2, 3, 4"
+)
 
 
 def upto(path: str) -> str:

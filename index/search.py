@@ -235,7 +235,7 @@ def read_up(connection: sqlite3.Connection) -> bool:
     for statement in (queries.DROP_TEXT, queries.READ_AGAIN, queries.REREAD):
         connection.executemany(statement, again)
     (upto,) = connection.execute(queries.READ_UPTO).fetchone()
-    (last,) = connection.execute(queries.UNREAD, (upto, READ_AT_ONCE)).fetchone()
+    (last,) = connection.execute(queries.END_OF_ROWS, (upto, READ_AT_ONCE)).fetchone()
     if last is not None:
         connection.execute(queries.READ_TEXT, (upto, last))
         connection.execute(queries.SET_READ, (last,))

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from daemon.doctor import Finding, Row, Verdict
 from index.asset import Asset, AssetId, Proof, ProofMethod, RelPath
 from index.errors import UnknownAssetError
+from index.figures import Figure
 from index.lifecycle import HOT, State
 from index.records import Record
 from index.warmth import Access
@@ -99,6 +100,12 @@ class FakeCatalog:
         first = int(cursor or 0)
         page = list(self.assets.values())[first : first + limit]
         return page, str(first + limit) if first + limit < len(self.assets) else None
+
+    async def figures(self) -> list[Figure]:
+        return [
+            Figure(each.state, each.type or "", each.tags.get("campaign", ""), "image", 1, each.size, each.size)
+            for each in self.assets.values()
+        ]
 
     async def events(self, after: int, *, limit: int) -> Sequence[Record]:
         return [record for record in self.records if record.cursor > after][:limit]

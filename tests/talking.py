@@ -234,6 +234,7 @@ async def serve(
         render_metrics=metrics.render,
         curve=lambda: READING,
         rates=metrics.rates,
+        counts=metrics.counts,
         clock=lambda: NOW,
         root=root,
         store_url="s3://bucket/pre",

@@ -72,6 +72,20 @@ async def test_an_asset_without_anything_is_shown(served: Served) -> None:
     }  # fmt: skip
 
 
+async def test_stats_count_what_is_alike(served: Served) -> None:
+    """By each of four, and what keeping it costs in each storage class."""
+    served.tiers.catalog.assets |= {
+        "a": an_asset("a", type="product", tags={"campaign": "x"}),
+        "b": an_asset("b", type=None, tags={}),
+    }
+    shown = as_promised(models.Stats, await served.get("/v1/stats"))
+    size = served.tiers.catalog.assets["a"].size
+    assert shown["types"] == {"": {"assets": 1, "bytes": size}, "product": {"assets": 1, "bytes": size}}
+    assert (shown["campaigns"].keys(), shown["media_types"].keys()) == ({"", "x"}, {"image"})
+    assert (shown["cost"]["stored_bytes"], shown["cost"]["storage_class"]) == (2 * size, "STANDARD")
+    assert shown["cost"]["month"]["STANDARD"] == pytest.approx(2 * size / 2**30 * 0.023)
+
+
 async def test_a_list_is_paged_and_filtered(served: Served) -> None:
     """The index is asked for exactly what the query says, and its cursor goes back and forth."""
     for name in "abc":

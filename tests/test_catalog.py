@@ -16,6 +16,7 @@ from index.asset import AssetId, Fingerprint, RelPath, path_from_bytes
 from index.catalog import Catalog
 from index.changes import Change, FoundObject, Observations
 from index.errors import CatalogError, StaleTransitionError, UnknownAssetError
+from index.figures import Figure
 from index.lifecycle import HOT, IN_FLIGHT, Event, IllegalTransitionError, State
 from index.listing import Key, Order, Query
 from index.records import Record
@@ -528,6 +529,21 @@ async def test_the_list_goes_through_more_than_a_slice(catalog: Catalog, monkeyp
         ]:
             for limit in (1, 4, 100):
                 assert await everything_listed(catalog, query, order, limit) == expected, (query, order, limit)
+
+
+async def test_figures_are_of_all_that_there_is(catalog: Catalog, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By state, type, campaign and media type; tombstones are not counted, and stored is what is proven."""
+    monkeypatch.setattr("index.figures.ROWS_AT_ONCE", 2)
+    await bring_to(catalog, State.GONE, "gone")
+    cold = await bring_to(catalog, State.COLD, "cold", size=10)
+    new = await discover(catalog, "new", size=5)
+    await catalog.describe(cold.id, type="composite", fields={"campaign": "x"}, tags={"campaign": "y"})
+    await catalog.describe(new.id, type=None, fields={}, tags={"campaign": "é"})
+    media = (cold.content_type or "").partition("/")[0]
+    assert set(await catalog.figures()) == {
+        Figure(State.COLD, "composite", "x", media, 1, 10, 10),
+        Figure(State.NEW, "", "é", "", 1, 5, 0),
+    }
 
 
 async def everything_listed(catalog: Catalog, query: Query, order: Order, limit: int) -> list[str]:

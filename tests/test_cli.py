@@ -255,12 +255,33 @@ def test_status_says_what_matters(stub: Stub, tierd: Run) -> None:
 
 def test_stats(stub: Stub, tierd: Run) -> None:
     """Counts and rates; as JSON the same figures."""
-    stub.answers["GET /v1/status"] = Answer(STATUS)
+    some = {"assets": 2, "bytes": 2048}
+    stats = {
+        "states": {"replicated": some},
+        "types": {"": some},
+        "campaigns": {"x": some},
+        "media_types": {"image": some},
+        "requests": {"hit": 1, "miss": 1, "error": 0},
+        "request_bytes": {},
+        "uploads": {"sent": 2},
+        "upload_bytes": 2048,
+        "downloads": {"restored": 0},
+        "rates": STATUS["rates"],
+        "cost": {"stored_bytes": 2048, "storage_class": "STANDARD", "month": {"STANDARD": 1.5}},
+    }
+    stub.answers["GET /v1/stats"] = Answer(stats)
     assert tierd("stats") == 0
-    assert "replicated\t2\t2.0 KiB" in tierd.out
-    assert "50.0%" in tierd.out
+    for line in (
+        *("state\treplicated\t2\t2.0 KiB", "type\t-\t2\t2.0 KiB", "campaign\tx\t2\t2.0 KiB"),
+        *("requests     1 hit, 1 miss, hits 50.0%", "uploads      2 sent, 2.0 KiB", "downloads    none"),
+        "cost         1.50 a month in STANDARD",
+    ):
+        assert line in tierd.out.splitlines()
     assert tierd("stats", "--json") == 0
-    assert tierd.json.keys() == {"assets", "bytes", "rates"}
+    assert tierd.json == stats
+    stats["cost"]["storage_class"] = "OUTPOSTS"
+    assert tierd("stats") == 0
+    assert "no price is known" in tierd.out
 
 
 def test_list_is_one_asset_a_line(stub: Stub, tierd: Run) -> None:

@@ -86,6 +86,19 @@ TABLE = {
         "presign_longest": "1d",
     },
     "metrics": {"listen": "127.0.0.1:9469"},
+    "prices": {
+        "standard": 0.023,
+        "intelligent_tiering": 0.023,
+        "standard_ia": 0.0125,
+        "onezone_ia": 0.01,
+        "glacier_ir": 0.004,
+        "glacier": 0.0036,
+        "deep_archive": 0.00099,
+        "put": 0.005,
+        "get": 0.0004,
+        "egress": 0.09,
+        "disk": 0.08,
+    },
     "log": {"level": "info", "format": "auto"},
 }
 
@@ -268,6 +281,7 @@ def test_every_key_can_be_overridden(base: Path) -> None:
         "TIERD_API__PRESIGN": user,
         "TIERD_API__PRESIGN_LONGEST": "15m",
         "TIERD_METRICS__LISTEN": "[::1]:0",
+        **{sources.variable_name("prices", key): "0.5" for key in TABLE["prices"]},
         "TIERD_LOG__LEVEL": "debug",
         "TIERD_LOG__FORMAT": "json",
     }
@@ -285,6 +299,7 @@ def test_every_key_can_be_overridden(base: Path) -> None:
     assert dumped["store"]["endpoint"] == "http://127.0.0.1:8333"
     assert dumped["store"]["region"] == "123"
     assert dumped["bucket"]["versioning"] is True
+    assert dumped["prices"] == dict.fromkeys(TABLE["prices"], 0.5)
     assert dumped["bucket"]["transition_after"] == "5w"
     assert dumped["bucket"]["tags"] == ["a=1", "b="]
     assert dumped["tiering"]["cold_after"] == "0s"
