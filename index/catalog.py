@@ -206,7 +206,7 @@ class Catalog:
             more = await self._commits.share(search.read_up, patient=False)
 
     async def figures(self) -> Sequence[Figure]:
-        """Count everything but tombstones, 2 s a million; what is alike comes several times. Others get their turn."""
+        """Count everything but tombstones, row by row; what is alike comes several times. Others get their turn."""
         found: list[Figure] = []
         row: int | None = 0
         while row is not None:
