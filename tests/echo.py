@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import http.client
-import threading
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING, Any, Self
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 from xml.sax.saxutils import escape
+
+from served import Served
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,10 +26,8 @@ class Fault:
     code: str
 
 
-class Echo(ThreadingHTTPServer):
+class Echo(Served, HTTPServer):
     """Passes everything on to `endpoint`; while `fault` is set, answers that, with all headers and `secrets` in it."""
-
-    daemon_threads = True
 
     def __init__(self, endpoint: str, secrets: Sequence[str]) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
@@ -37,16 +36,6 @@ class Echo(ThreadingHTTPServer):
         self.fault: Fault | None = None
         self.faults = 0
         self.endpoint = f"http://127.0.0.1:{self.server_port}"
-        self._thread = threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.05})
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.shutdown()
-        self._thread.join()
-        self.server_close()
 
     def handle_error(self, *_: Any) -> None:
         """Say nothing where a client has gone."""

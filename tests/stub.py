@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-import threading
 from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler
-from socketserver import ThreadingMixIn, UnixStreamServer
-from typing import TYPE_CHECKING, Any, Self
+from socketserver import UnixStreamServer
+from typing import TYPE_CHECKING, Any
+
+from served import Served
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -61,26 +62,14 @@ def asset(path: str, state: str = "replicated", **others: Any) -> dict[str, Any]
     return plain | others
 
 
-class Stub(ThreadingMixIn, UnixStreamServer):
+class Stub(Served, UnixStreamServer):
     """The server. `answers` maps "METHOD /target" (with or without the query) to an answer or a function."""
-
-    daemon_threads = True
 
     def __init__(self, socket_path: Path) -> None:
         super().__init__(str(socket_path), _Handler)
         self.socket_path = socket_path
         self.answers: dict[str, Any] = {"GET /v1/health": Answer({"status": "ok", "root": "/media"})}
         self.requests: list[Request] = []
-        self._thread = threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.01})
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.shutdown()
-        self._thread.join()
-        self.server_close()
 
     def asked(self) -> list[str]:
         """Return the requests so far, each as "METHOD target"."""

@@ -12,7 +12,6 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 from certificates import make_certificates
 from fault_proxy import FaultProxy
-from servers import CREDENTIALS
 
 from tiering.bucket import documents, trial
 from tiering.bucket.plan import Outcome
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
+pytestmark = pytest.mark.usefixtures("credentials")
 PREFIX = "studio"
 USUAL = {
     "versioning": True,
@@ -41,15 +41,6 @@ ALL = USUAL | {
     "accelerate": True,
     "expire_versions_after": 30,
 }
-
-
-@pytest.fixture(autouse=True)
-def credentials(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Those of the test servers, and no others."""
-    for name, value in CREDENTIALS.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
-    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
 
 
 @pytest.fixture

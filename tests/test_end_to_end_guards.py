@@ -58,17 +58,23 @@ def test_a_root_that_is_missing(bucket: Bucket, launch: Launch) -> None:
     assert not daemon.root.exists()
 
 
-def test_an_unmounted_root(bucket: Bucket, launch: Launch) -> None:
-    """A disk that goes away removes nothing: the brake is engaged, and released by itself when it is back."""
-    daemon = launch(bucket, start=False)
+def lose_disk(daemon: Daemon, files: dict[str, bytes]) -> Path:
+    """Start it on a disk of its own, bring the files into the store, and take the disk away; return where it is."""
     disk = daemon.directory / "disk"
     disk.mkdir()
-    files = some_files(5)
     with mounted(daemon.root, "--bind", str(disk)):
         daemon.start()
         daemon.drop(files)
-        daemon.wait_replicated(5)
+        daemon.wait_replicated(len(files))
     daemon.wait("the brake", lambda: daemon.status()["brake"]["engaged"])
+    return disk
+
+
+def test_an_unmounted_root(bucket: Bucket, launch: Launch) -> None:
+    """A disk that goes away removes nothing: the brake is engaged, and released by itself when it is back."""
+    daemon = launch(bucket, start=False)
+    files = some_files(5)
+    disk = lose_disk(daemon, files)
     assert "is its disk mounted?" in daemon.status()["brake"]["reason"]
     assert daemon.figure("brake_engaged") == 1
     assert daemon.status()["assets"]["replicated"] == 5
@@ -84,14 +90,8 @@ def test_an_unmounted_root(bucket: Bucket, launch: Launch) -> None:
 def test_resuming_without_the_disk(bucket: Bucket, launch: Launch) -> None:
     """Where the marker cannot be written the brake holds on; a person who insists loses nothing that was proven."""
     daemon = launch(bucket, start=False)
-    disk = daemon.directory / "disk"
-    disk.mkdir()
     files = some_files(12)
-    with mounted(daemon.root, "--bind", str(disk)):
-        daemon.start()
-        daemon.drop(files)
-        daemon.wait_replicated(12)
-    daemon.wait("the brake", lambda: daemon.status()["brake"]["engaged"])
+    disk = lose_disk(daemon, files)
     refused = daemon.command("resume")
     assert (refused.returncode, "is its disk mounted?" in refused.stderr) == (5, True)
     with mounted(daemon.root, "-t", "tmpfs", "-o", "ro", "tmpfs"):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import shutil
 from contextlib import closing
@@ -15,7 +14,6 @@ from effort import scaled, seeds
 from fault_proxy import Fault, FaultProxy, Kind, Where
 from proxied import ABOVE, PACE, World, a_world
 from rclone import rclone_server
-from servers import CREDENTIALS
 
 from demo.seaweed import Seaweed
 from index.lifecycle import State
@@ -25,24 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PART = "R5 lying store"
-
-
-@pytest.fixture(autouse=True)
-def credentials(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """The credentials of the test server, and no others."""
-    for name in [name for name in os.environ if name.startswith("AWS_")]:
-        monkeypatch.delenv(name)
-    for name, value in CREDENTIALS.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
-
-
-@pytest.fixture
-def bucket(seaweed_endpoint: str) -> Iterator[Bucket]:
-    """A place in SeaweedFS, where nobody is between."""
-    with closing(Bucket(seaweed_endpoint)) as bucket:
-        bucket.make()
-        yield bucket
+pytestmark = pytest.mark.usefixtures("credentials")
 
 
 @pytest.fixture

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import random
-from contextlib import closing, suppress
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,7 +13,6 @@ from daemon_process import IN_FLIGHT, MIB, Launch, audit_objects
 from effort import scaled, seeds
 from fault_proxy import LIES, STREAMED, Fault, FaultProxy, Kind, Where
 from proxied import PACE, World, a_world
-from servers import CREDENTIALS
 
 from daemon.client import TierdError
 from index.lifecycle import State
@@ -24,6 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PART = "R4 fault proxy"
+pytestmark = pytest.mark.usefixtures("credentials")
 OPERATIONS = (
     "put",
     "head",
@@ -72,24 +71,6 @@ SINGLE = [
 ]
 BOTH = [(operation, kind, scheme) for operation, kind, _ in SINGLE for scheme in SCHEMES]
 SAMPLE = scaled(test=random.Random(4).sample(SINGLE, 12), quick=SINGLE, long=BOTH)
-
-
-@pytest.fixture(autouse=True)
-def credentials(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """The credentials of the test server, and no others."""
-    for name in [name for name in os.environ if name.startswith("AWS_")]:
-        monkeypatch.delenv(name)
-    for name, value in CREDENTIALS.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
-
-
-@pytest.fixture
-def bucket(seaweed_endpoint: str) -> Iterator[Bucket]:
-    """A place in SeaweedFS, where nobody is between."""
-    with closing(Bucket(seaweed_endpoint)) as bucket:
-        bucket.make()
-        yield bucket
 
 
 @pytest.fixture
