@@ -18,7 +18,7 @@ from daemon.peers import Access
 from daemon.route import Service
 from daemon.server import Server
 from daemon.stopping import DRAIN_SECONDS
-from daemon.thresholds import residence, watermarks
+from daemon.thresholds import residence, rules, watermarks
 from daemon.watchdog import Pulse, Watchdog
 from tiering.accesses import Accesses
 from tiering.classes import Classes
@@ -148,6 +148,7 @@ class Parts:
         """Let what can change while everything runs follow new settings."""
         self.space.size_limit = settings.cache.size_limit
         self.planner.residence = residence(settings)
+        self.planner.rules = rules(settings)
         self.keeper.watermarks = watermarks(settings)
         self.keeper.interval = settings.tiering.interval.total_seconds()
         self.bandwidth.rate = settings.upload.bandwidth
@@ -183,7 +184,7 @@ class Parts:
     @cached_property
     def planner(self) -> Planner:
         """Which assets may leave the disk, and which stay."""
-        return Planner(residence(self.settings), self.policy, is_leased=self.leases.is_held)
+        return Planner(residence(self.settings), self.policy, is_leased=self.leases.is_held, rules=rules(self.settings))
 
     @cached_property
     def clearance(self) -> Clearance:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 from daemon.accounts import group_id, user_id
 from daemon.fields import class_rule
 from tiering.bucket.wishes import ARCHIVED
+from tiering.rules import conflicts, rule
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -39,6 +40,7 @@ def find_contradictions(settings: Settings) -> Iterator[Contradiction]:
     """Yield everything in the settings that contradicts itself or the machine."""
     yield from _watermarks(settings)
     yield from _admission(settings)
+    yield from _rules(settings)
     yield from _places(settings)
     yield from _provider(settings)
     yield from _classes(settings)
@@ -70,6 +72,15 @@ def _admission(settings: Settings) -> Iterator[Contradiction]:
             ("tiering.admission", "tiering.policy"),
             f"'cut' compares heat, and policy is '{tiering.policy}'",
             "leave admission 'off', or choose policy = 'heat'",
+        )
+
+
+def _rules(settings: Settings) -> Iterator[Contradiction]:
+    for one, other in conflicts([rule(text) for text in settings.tiering.rules]):
+        yield Contradiction(
+            ("tiering.rules",),
+            f"'{one.text}' and '{other.text}' are about the same assets and cannot both hold",
+            "leave one of them out",
         )
 
 

@@ -19,6 +19,7 @@ from pydantic_core import PydanticCustomError
 
 from daemon.sources import Override, resolve
 from daemon.units import format_duration, format_size, parse_duration, parse_size
+from tiering import rules
 from tiering.classes import ClassRule
 
 if TYPE_CHECKING:
@@ -230,6 +231,15 @@ def class_rule(text: str) -> ClassRule:
     return ClassRule(found[1], said.get("type", ""), parse_size(said["above"]) if "above" in said else 0)
 
 
+def _rules_above(texts: tuple[str, ...]) -> tuple[str, ...]:
+    for text in texts:
+        try:
+            rules.rule(text)
+        except ValueError:
+            raise wrong(rules.RIGHT) from None
+    return texts
+
+
 def _class_rules(texts: tuple[str, ...]) -> tuple[str, ...]:
     for text in texts:
         try:
@@ -255,6 +265,7 @@ Days = Annotated[Duration, AfterValidator(_days)]
 Size = Annotated[int, BeforeValidator(_size), PlainSerializer(format_size)]
 Mode = Annotated[int, BeforeValidator(_mode), PlainSerializer(_octal)]
 Names = Annotated[tuple[str, ...], BeforeValidator(_names)]
+Rules = Annotated[Names, AfterValidator(_rules_above)]
 ClassRules = Annotated[Names, AfterValidator(_class_rules)]
 Tags = Annotated[Names, AfterValidator(_tags)]
 Origins = Annotated[Names, AfterValidator(_origins)]

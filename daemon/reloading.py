@@ -21,6 +21,7 @@ RELOADABLE: Final = frozenset(
         "cache.size_limit",
         "cache.high_watermark",
         "cache.low_watermark",
+        "tiering.rules",
         "tiering.cold_after",
         "tiering.cool_down",
         "tiering.min_residence",

@@ -122,6 +122,7 @@ class Tiering(Section):
     policy: Literal["heat", "lru", "age"] = "heat"
     preset: Literal["requests", "balanced", "bytes"] = "balanced"
     admission: Literal["off", "cut"] = "off"
+    rules: fields.Rules = ()
     cold_after: fields.Duration = timedelta(days=30)
     cool_down: fields.Duration = timedelta(minutes=10)
     min_residence: fields.Duration = timedelta(minutes=10)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from daemon.opening import shares_file_system
 from tiering.planner import Residence
+from tiering.rules import Rule, rule
 from tiering.watermarks import Watermarks
 
 if TYPE_CHECKING:
@@ -23,6 +24,11 @@ def residence(settings: Settings) -> Residence:
         cool_down=tiering.cool_down.total_seconds(),
         min_residence=tiering.min_residence.total_seconds(),
     )
+
+
+def rules(settings: Settings) -> list[Rule]:
+    """Return what is above the policy."""
+    return [rule(text) for text in settings.tiering.rules]
 
 
 def watermarks(settings: Settings) -> Watermarks | None:

@@ -63,6 +63,7 @@ TABLE = {
         "policy": "heat",
         "preset": "balanced",
         "admission": "off",
+        "rules": [],
         "cold_after": "30d",
         "cool_down": "10m",
         "min_residence": "10m",
@@ -263,6 +264,7 @@ def test_every_key_can_be_overridden(base: Path) -> None:
         "TIERD_TIERING__POLICY": "age",
         "TIERD_TIERING__PRESET": "bytes",
         "TIERD_TIERING__ADMISSION": "off",
+        "TIERD_TIERING__RULES": "type=master never demote,campaign=xmas hot until 2027-01-07",
         "TIERD_TIERING__COLD_AFTER": "0",
         "TIERD_TIERING__COOL_DOWN": "500ms",
         "TIERD_TIERING__MIN_RESIDENCE": "2h",
@@ -669,6 +671,20 @@ def test_authorities_that_cannot_be_read(
     (problem,) = refusals(base, BUCKET)
     assert "BASE/authorities.pem cannot be read: " in problem
     assert said in problem
+
+
+def test_admission_needs_heat(base: Path) -> None:
+    """Other policies have nothing to compare."""
+    (problem,) = refusals(base, '[tiering]\npolicy = "lru"\nadmission = "cut"')
+    assert problem.startswith("BASE/tierd.toml: tiering.admission: 'cut' compares heat, and policy is 'lru'; ")
+
+
+def test_rules_are_understood_and_do_not_contradict_each_other(base: Path) -> None:
+    """A rule that is none is shown with what would be right; of two that cannot both hold, both are named."""
+    (problem,) = refusals(base, '[tiering]\nrules = ["campaign=xmas warm"]')
+    assert "tiering.rules: is ['campaign=xmas warm']; should be rules as in " in problem
+    (problem,) = refusals(base, '[tiering]\nrules = ["x=a hot", "tag.x=a prefer cold"]')
+    assert "'x=a hot' and 'tag.x=a prefer cold' are about the same assets and cannot both hold" in problem
 
 
 def test_all_problems_at_once(base: Path) -> None:

@@ -6,10 +6,12 @@ import asyncio
 import logging
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING, Final
 
 from tiering import standing
 from tiering.answers import Disk
+from tiering.rules import Action
 from tiering.standing import Standing
 from tiering.tree import FileError
 from tiering.workers import for_each
@@ -174,12 +176,24 @@ class Keeper:
         """Demote page by page, counting what really became free: the coldest, then what is old."""
         bout = Bout(excess)
         await self._receive()
+        await self._send_preferred(bout, reason)
         await self._go_through(self._policy.order, bout, reason)
         if self._policy.order != self._policy.oldest_first and not bout.is_broken_off:
             await self._go_through(self._policy.oldest_first, bout, reason)
         if bout.freed:
             log.info("demoted", extra={"bytes": bout.freed, "reason": reason})
         return bout.freed
+
+    async def _send_preferred(self, bout: Bout, reason: str) -> None:
+        """Where room is needed, demote first what rules prefer to be cold."""
+        rules = [rule for rule in self.planner.rules if rule.action is Action.COLD and self._clock() < rule.until]
+        for query in chain.from_iterable(rule.queries() for rule in rules):
+            cursor = None
+            while bout.left > 0 and not bout.is_broken_off:
+                page, cursor = await self._catalog.list(query, limit=PAGE, cursor=cursor)
+                await self._work_through(page, bout, reason)
+                if cursor is None:
+                    break
 
     async def _go_through(self, order: Sequence[str], bout: Bout, reason: str) -> None:
         async for page in self._in_order(order):

@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from index.lifecycle import State
+from tiering.rules import reason_to_stay
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from index.asset import Asset, AssetId
     from tiering.policy import TierPolicy
+    from tiering.rules import Rule
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +36,16 @@ class Demotion:
 class Planner:
     """Says of an asset whether it may leave the disk, and of a list how much of it should."""
 
-    def __init__(self, residence: Residence, policy: TierPolicy, *, is_leased: Callable[[AssetId], bool]) -> None:
+    def __init__(
+        self,
+        residence: Residence,
+        policy: TierPolicy,
+        *,
+        is_leased: Callable[[AssetId], bool],
+        rules: Sequence[Rule] = (),
+    ) -> None:
         self.residence = residence
+        self.rules = rules
         self.policy = policy
         self._is_leased = is_leased
 
@@ -51,7 +61,8 @@ class Planner:
             return "it is leased"
         if asset.links > 1:
             return "it has several hard links: removing one name would free nothing"
-        return None if by_hand else self._too_young(asset, now)
+        ruled = reason_to_stay(self.rules, asset, now=now, by_hand=by_hand)
+        return ruled or (None if by_hand else self._too_young(asset, now))
 
     def _too_young(self, asset: Asset, now: float) -> str | None:
         # A time that is yet to come was written before the clock was set back: it keeps nothing here for longer.
