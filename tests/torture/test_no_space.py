@@ -33,7 +33,9 @@ MEDIA_LEVELS = scaled(
 )
 """MiB that are left on a disk of 64, some to a daemon."""
 INDEX_LEVELS = scaled(
-    test=[0], quick=[0, PAGE, 16 * PAGE, 128 * PAGE], long=[PAGE * pages for pages in range(0, 512, 8)]
+    test=[0],
+    quick=[PAGE * pages for pages in (0, 1, 2, 4, 8, 16, 32, 64, 128)],
+    long=[PAGE * pages for pages in range(0, 512, 8)],
 )
 
 
@@ -70,6 +72,18 @@ def check_promotion(daemon: Daemon, path: str, *, room: int) -> None:
     else:
         assert content == FILES[path]
         assert daemon.state(path) == "replicated"
+
+
+def check_reader(daemon: Daemon, path: str) -> None:
+    """He gets all of it, or a refusal, or nothing yet: what was begun waits for room where the index has none."""
+    refusal = ""
+    try:
+        with daemon.client.open(path, wait=5) as opened:
+            content = opened.path.read_bytes()
+    except TierdError as error:
+        refusal = error.code
+    assert refusal in {"", "no-space", "not-ready"}
+    assert refusal or content == FILES[path]
 
 
 def check_recovery(daemon: Daemon, bucket: Bucket) -> None:
@@ -152,6 +166,8 @@ def test_the_disk_of_the_index(
             with pytest.raises(TierdError) as caught, daemon.client.open("cold.bin"):
                 pass
             assert (caught.value.code, daemon.state("cold.bin")) == ("no-space", "cold")
+        else:
+            check_reader(daemon, "sub/cold.bin")
         (place / "ballast").unlink()
         for path in dropped:
             daemon.wait_state(path, "replicated")
