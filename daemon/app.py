@@ -26,6 +26,7 @@ from tiering.clearance import Clearance
 from tiering.curve import Curve
 from tiering.demoter import Demoter
 from tiering.departures import Departures
+from tiering.describer import Describer
 from tiering.discovery import Discovery
 from tiering.drain import Drain
 from tiering.inbox import Inbox
@@ -265,6 +266,12 @@ class Parts:
         )
 
     @cached_property
+    def describer(self) -> Describer:
+        """What finds out what files are."""
+        rules = [rule.rule() for rule in self.settings.metadata.rules or ()]
+        return Describer(self.catalog, self.tree, rules, lanes=Lanes(LANES))
+
+    @cached_property
     def rekeyer(self) -> Rekeyer:
         """What has remote copies follow what is said of their assets."""
         return Rekeyer(
@@ -283,6 +290,7 @@ class Parts:
             self.catalog,
             self.tree,
             self.sender,
+            describe=self.describer.describe,
             prober=self.prober,
             pacer=self.pacer,
             observer=self.metrics,

@@ -18,6 +18,7 @@ from daemon import (
     cli_config,
     cli_doctor,
     cli_download,
+    cli_layout,
     cli_moves,
     cli_operations,
     cli_presign,
@@ -88,6 +89,10 @@ def build() -> typer.Typer:
     config = typer.Typer(help="The configuration.", **settings)
     config.command("check", epilog=_EPILOG)(cli_config.check)
     app.add_typer(config, name="config")
+    layout = typer.Typer(help="The names of objects.", **settings)
+    layout.command("render", epilog=_EPILOG)(cli_layout.render)
+    layout.command("parse", epilog=_EPILOG)(cli_layout.parse)
+    app.add_typer(layout, name="layout")
     bucket = typer.Typer(help="The store's bucket.", **settings)
     bucket.command("setup", epilog=_EPILOG)(cli_bucket.setup)
     bucket.command("check", epilog=_EPILOG)(cli_bucket.check)

@@ -10,8 +10,10 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 
 from daemon import fields
 from daemon.units import format_duration, format_size
+from tiering.describer import PathRule
 from tiering.layouts import Rule, own
 from tiering.template import Template, TemplateError
+from tiering.vocabulary import MeaningError, checked
 
 MIB: Final = 1024**2
 LARGEST_PIECE: Final = 256 * MIB
@@ -116,6 +118,33 @@ class Layout(Section):
     rules: Annotated[tuple[LayoutRule, ...] | None, fields.Tables, AfterValidator(_make_a_layout)] = None
 
 
+class MetadataRule(Section):
+    """What files are whose path is as this template renders it."""
+
+    type: Annotated[str, Field(min_length=1)]
+    path: Annotated[str, Field(min_length=1)]
+    fields: dict[str, str] = Field(default_factory=dict)
+
+    def rule(self) -> PathRule:
+        """Return the rule. Raise TemplateError or MeaningError where the path, or a field, makes no sense."""
+        return PathRule(self.type, Template(self.path), checked(self.type, self.fields))
+
+
+def _read_paths(rules: tuple[MetadataRule, ...] | None) -> tuple[MetadataRule, ...] | None:
+    try:
+        for rule in rules or ():
+            rule.rule()
+    except (TemplateError, MeaningError) as error:
+        raise fields.wrong(f"should parse paths: {error}") from None
+    return rules
+
+
+class Metadata(Section):
+    """What files are of which no application says so."""
+
+    rules: Annotated[tuple[MetadataRule, ...] | None, fields.Tables, AfterValidator(_read_paths)] = None
+
+
 class Tiering(Section):
     """What moves, and when."""
 
@@ -196,6 +225,7 @@ class Settings(Section):
     store: Store
     bucket: Bucket
     layout: Layout
+    metadata: Metadata
     tiering: Tiering
     upload: Upload
     api: Api

@@ -206,8 +206,7 @@ def _recognise(connection: sqlite3.Connection, there: Asset, found: FoundObject,
     same = local is not None and (local.size, local.mtime_ns) == (found.proof.size, found.proof.mtime_ns)
     generation = max(there.generation, found.proof.generation + (0 if same else 1))
     # What an application has said since of the file counts for more.
-    is_described = there.type is not None or there.fields or there.tags
-    said = {} if is_described else found.said
+    said = {} if there.is_described else found.said
     asset = replace(there, id=found.id, generation=generation, proof=found.proof, **said)
     save(connection, there, asset)
     record(connection, DISCOVERED, State.NEW, asset, reason="its object was found in the store", now=now)

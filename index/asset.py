@@ -164,6 +164,11 @@ class Asset:
         return self.proof.size if self.proof is not None else 0
 
     @property
+    def is_described(self) -> bool:
+        """Whether anything was said of it."""
+        return bool(self.type is not None or self.fields or self.tags)
+
+    @property
     def is_proven(self) -> bool:
         """Whether the remote copy is proven to hold the present content; what only its metadata claim is not."""
         proof = self.proof

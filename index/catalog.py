@@ -330,6 +330,26 @@ class Catalog:
         self.misplaced.set()
         return asset
 
+    async def describe_first(
+        self,
+        asset_id: AssetId,
+        *,
+        type: str | None,
+        fields: Mapping[str, str],
+        tags: Mapping[str, str],
+    ) -> Asset:
+        """Set all three where nothing was said yet; the upload under way takes them along. Raise UnknownAssetError."""
+        columns = {"id": asset_id, **description_columns(type, fields, tags)}
+
+        def work(raw: sqlite3.Connection) -> Asset:
+            before = ledger.get(raw, asset_id)
+            if before.is_described:
+                return before
+            raw.execute(queries.DESCRIBE, columns)
+            return ledger.get(raw, asset_id)
+
+        return await self._commits.share(work)
+
     # Remote copies that are to follow what is said
 
     async def misplace(self, ids: Collection[AssetId]) -> int:

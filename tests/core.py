@@ -25,6 +25,7 @@ from tiering.classes import Classes
 from tiering.curve import Curve
 from tiering.demoter import Demoter
 from tiering.departures import Departures
+from tiering.describer import Describer, PathRule
 from tiering.discovery import Discovery
 from tiering.file_lease import ignore_sigio
 from tiering.inspector import Inspector
@@ -61,7 +62,7 @@ from tiering.uploader import Uploader
 from tiering.watermarks import Watermarks
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Coroutine, Generator
+    from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Sequence
     from pathlib import Path
 
     from index.asset import Asset
@@ -136,6 +137,8 @@ class Rules:
     classes: Classes = NO_CLASSES
     speed: Speed | None = None
     layout: Layout = field(default_factory=MirrorLayout)
+    path_rules: Sequence[PathRule] = ()
+    describes: bool = False
     policy: str = "lru"
     preset: str = "balanced"
     cut: bool = False
@@ -205,8 +208,17 @@ class Core:
         self.rekeyer = Rekeyer(
             catalog, store, sender._layout, prober=self.prober, alone_at=sender.alone_at, clock=clock
         )
+        self.describer = Describer(catalog, tree, rules.path_rules, lanes=Lanes(1))
         self.uploader = Uploader(
-            catalog, tree, sender, prober=self.prober, pacer=self.pacer, observer=observer, clock=clock, settle=0.0
+            catalog,
+            tree,
+            sender,
+            describe=self.describer.describe if rules.describes else _as_it_is,
+            prober=self.prober,
+            pacer=self.pacer,
+            observer=observer,
+            clock=clock,
+            settle=0.0,
         )
         self.demoter = Demoter(
             catalog,
@@ -395,6 +407,10 @@ class Place:
                 yield Core(tree, catalog, store, group, clock=clock, rules=Rules(**rules))
         finally:
             await catalog.close()
+
+
+async def _as_it_is(asset: Asset) -> Asset:
+    return asset
 
 
 def a_place(directory: Path) -> Place:

@@ -716,6 +716,54 @@ def test_register_from_a_file(stub: Stub, tierd: Run) -> None:
     assert [line.split("\t")[0] for line in tierd.out.splitlines()][1:] == [f"t.jsonl:{n}" for n in range(3, 9)]
 
 
+# Layouts
+
+
+def test_layout_render_and_parse(tierd: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What one prints the other takes; no daemon is asked."""
+    told = ("--type", "artifact", "--field", "kind=k", "--field", "show=s h", "--field", "season=05", "--field")
+    assert tierd("layout", "render", "--layout", "episodic", "./d/f.jpg", *told, "episode=2") == 0
+    key, second = (line.split("  ")[-1] for line in tierd.out.splitlines())
+    assert key == "artifacts/k/s%20h/s05/e02/f.jpg"
+    monkeypatch.setenv("TIERD_LAYOUT__NAME", "episodic")
+    monkeypatch.setenv("TIERD_STORE__URL", "s3://b/p")
+    monkeypatch.setenv("TIERD_CACHE__ROOT", ".")
+    for given in (key, second, f"s3://b/p/{key}"):
+        assert tierd("layout", "parse", given) == 0
+        assert dict(line.split(maxsplit=1) for line in tierd.out.splitlines()) == {
+            "file": "f.jpg",
+            "type": "artifact",
+            "kind": "k",
+            "show": "s h",
+            "season": "5",
+            "episode": "2",
+        }
+    assert tierd("--json", "layout", "parse", "other/a/b") == 0
+    assert json.loads(tierd.out)["path"] == "a/b"
+    assert tierd("layout", "parse", "artifacts/k/s/s5/e02/f.jpg") == 3
+    assert tierd("layout", "render", "a", "--layout", "flat") == 2
+    assert tierd("layout", "render", "../a") == 2
+    assert tierd("layout", "render", "a", *told, "episode=x") == 2
+    assert "whole number" in tierd.err
+    assert tierd("layout", "render", "a", "--layout", "dated") == 3
+    assert "md5" in tierd.err
+
+
+def test_layout_render_goes_by_the_rules_of_the_configuration(tierd: Run) -> None:
+    """Both kinds: what the path says, and where that lies."""
+    Path("config.toml").write_text(
+        '[cache]\nroot = "."\n[layout]\nrules = [{type = "plate", key = "plates/{show}-{take:03}/{file}"}]\n'
+        '[index]\npath = "../i"\n[store]\nurl = "file:../cold"\n'
+        '[metadata]\nrules = [{type = "plate", path = "in/{show}/{take:03}/{file}"}]\n'
+    )
+    assert tierd("--json", "layout", "render", "in/A b/007/f.exr") == 0
+    found = json.loads(tierd.out)
+    assert (found["type"], found["fields"]) == ("plate", {"show": "A b", "take": "7"})
+    assert found["keys"][0] == "plates/A%20b-007/f.exr"
+    assert tierd("layout", "render", "in/x/7/f.exr") == 0
+    assert tierd.out == "key  other/in/x/7/f.exr\n"
+
+
 # The configuration
 
 

@@ -59,6 +59,7 @@ TABLE = {
         "tls_only": False,
     },
     "layout": {"name": "mirror", "rules": None},
+    "metadata": {"rules": None},
     "tiering": {
         "policy": "heat",
         "preset": "balanced",
@@ -261,6 +262,7 @@ def test_every_key_can_be_overridden(base: Path) -> None:
         "TIERD_BUCKET__REPLICATION_ROLE": "role",
         "TIERD_BUCKET__TLS_ONLY": "false",
         "TIERD_LAYOUT__NAME": "mirror",
+        "TIERD_METADATA__RULES": '[{"type": "plate", "path": "{show}/{file}"}]',
         "TIERD_TIERING__POLICY": "age",
         "TIERD_TIERING__PRESET": "bytes",
         "TIERD_TIERING__ADMISSION": "off",
@@ -300,6 +302,7 @@ def test_every_key_can_be_overridden(base: Path) -> None:
     assert dumped["store"]["url"] == "s3://bucket/a/b"
     assert dumped["store"]["endpoint"] == "http://127.0.0.1:8333"
     assert dumped["store"]["region"] == "123"
+    assert dumped["metadata"]["rules"] == [{"type": "plate", "path": "{show}/{file}", "fields": {}}]
     assert dumped["bucket"]["versioning"] is True
     assert dumped["prices"] == dict.fromkeys(TABLE["prices"], 0.5)
     assert dumped["bucket"]["transition_after"] == "5w"
@@ -377,6 +380,10 @@ def test_no_such_variable(base: Path) -> None:
         (
             '[layout]\nrules = [{type = "a", key = "{b}"}, {type = "c", key = "c"}]',
             "layout.rules: is [{'type': 'a', 'key': '{b}'}, {'type': 'c', 'key': 'c'}]; should make a layout: c and",
+        ),
+        (
+            '[metadata]\nrules = [{type = "media", path = "{file}", fields = {md5 = ""}}]',
+            "metadata.rules: is [{'type': 'media', 'path': '{file}', 'fields': {'md5': ''}}]; should parse paths: md5",
         ),
         ('[layout]\nrules = [{type = "a"}]', "layout.rules.0.key: is {'type': 'a'}; Field required"),
         (

@@ -166,7 +166,7 @@ def test_global_options_and_exit_codes_are_documented() -> None:
 def test_the_command_lines_own_errors_are_documented() -> None:
     """Every code that a TierdError, or the command line's end, is given in these files."""
     given = {"refused", "config", "usage", "file"}
-    for name in ("wire", "client", "cli_options", "cli_download", "cli_simulate", "cli_upload"):
+    for name in ("wire", "client", "cli_options", "cli_download", "cli_layout", "cli_simulate", "cli_upload"):
         for call in calls(PROJECT / "daemon" / f"{name}.py", {"TierdError", "__init__"}):
             if len(call.args) > 1 and isinstance(call.args[0], ast.Constant):
                 given.add(call.args[0].value)

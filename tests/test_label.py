@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from samples import paths
 
@@ -19,6 +19,7 @@ any_text = st.text(max_size=12) | st.sampled_from(
 words = st.dictionaries(any_text, any_text, max_size=4)
 
 
+@settings(deadline=None)
 @given(st.none() | any_text.filter(bool), words, words)
 def test_a_label_comes_back_as_it_went(type: str | None, fields: dict[str, str], tags: dict[str, str]) -> None:
     """And survives being HTTP headers: printable ASCII, without blanks."""
@@ -31,6 +32,7 @@ def test_a_label_comes_back_as_it_went(type: str | None, fields: dict[str, str],
         assert value
 
 
+@settings(deadline=None)
 @given(st.dictionaries(st.sampled_from(["tierd-type", "tierd-fields", "tierd-tags"]), st.text(max_size=30)))
 def test_anything_may_be_written_there(entries: dict[str, str]) -> None:
     """Whatever it is, it is a label, and one that travels on."""
@@ -72,6 +74,7 @@ def test_tags_as_s3_takes_them() -> None:
     check_tags({f"t{number}": "v" * 256 for number in range(9)} | {"n" * 128: "\u00fc 1+-=._:/@"})
 
 
+@settings(deadline=None)
 @given(paths(deepest=4), st.integers(0, 3000))
 def test_what_is_taken_fits(path: str, count: int) -> None:
     """What was taken when it was said fits whenever the object is written."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from samples import paths
 
@@ -23,6 +23,8 @@ OWN = own(
         Rule("clip", Template("clips/{shot:year}-{shot:month}/{shot}/{kind}x{note}"), {"kind": "raw"}),
     ]
 )
+SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large]
+"""On a busy machine drawing takes long, which says nothing about a layout."""
 ALL = [*LAYOUTS.values(), OWN]
 
 texts = st.one_of(
@@ -95,6 +97,7 @@ def _day(value: str) -> str:
 
 
 @pytest.mark.parametrize("layout", ALL, ids=lambda layout: layout.name)
+@settings(max_examples=50, deadline=None, suppress_health_check=SLOW)
 @given(subject=subjects())
 def test_a_parsed_key_says_what_it_was_rendered_from(layout: Layout, subject: Subject) -> None:
     """Both of an asset's keys say the same; only a path that was cut is not in them."""
@@ -107,6 +110,7 @@ def test_a_parsed_key_says_what_it_was_rendered_from(layout: Layout, subject: Su
 
 
 @pytest.mark.parametrize("layout", ALL, ids=lambda layout: layout.name)
+@settings(max_examples=50, deadline=None, suppress_health_check=SLOW)
 @given(subject=subjects(), key_bytes=st.integers(200, 1024))
 def test_every_store_takes_every_key(layout: Layout, subject: Subject, key_bytes: int) -> None:
     """Nothing is folded, refused or too long; nothing lies where tierd keeps its own."""
@@ -123,8 +127,8 @@ def test_every_store_takes_every_key(layout: Layout, subject: Subject, key_bytes
 
 
 @pytest.mark.parametrize("layout", ALL, ids=lambda layout: layout.name)
-@settings(max_examples=30)
-@given(some=st.lists(subjects(), min_size=2, max_size=12, unique_by=lambda subject: subject.path))
+@settings(max_examples=30, deadline=None, suppress_health_check=SLOW)
+@given(some=st.lists(subjects(), min_size=2, max_size=6, unique_by=lambda subject: subject.path))
 def test_every_asset_has_a_key_of_its_own(layout: Layout, some: list[Subject]) -> None:
     """Whoever comes second takes his second key, which nobody else has."""
     firsts = {layout.keys_for(subject)[0] for subject in some}
@@ -134,6 +138,7 @@ def test_every_asset_has_a_key_of_its_own(layout: Layout, some: list[Subject]) -
 
 
 @pytest.mark.parametrize("layout", ALL, ids=lambda layout: layout.name)
+@settings(deadline=None)
 @given(key=st.one_of(st.text(max_size=40), st.text("abps0159/{}%2E~._-", max_size=40)))
 def test_what_is_parsed_renders_to_the_same_key(layout: Layout, key: str) -> None:
     """A key that is only nearly ours stands for nothing."""

@@ -215,6 +215,10 @@ class Work:
                 await self.task
 
 
+async def _as_it_is(asset: Asset) -> Asset:
+    return asset
+
+
 @asynccontextmanager
 async def at_work(directory: Path) -> AsyncIterator[Work]:
     """Make an uploader; `start` lets it run."""
@@ -225,6 +229,7 @@ async def at_work(directory: Path) -> AsyncIterator[Work]:
             bench.catalog,
             bench.tree,
             bench.sender,
+            describe=_as_it_is,
             prober=probe,  # type: ignore[arg-type]
             pacer=pacer,
             observer=log,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tiering.moments import Day, parse_day
@@ -53,6 +53,7 @@ def test_a_wrong_value_is_refused_with_what_would_be_right(type: str, field: str
     assert right in str(told.value)
 
 
+@settings(deadline=None)
 @given(st.sampled_from(sorted(TYPES)), st.text(), st.data())
 def test_what_is_kept_is_kept_again(type: str, value: str, data: st.DataObject) -> None:
     """The form in which a value is kept is its last: a rebuilt index says the same."""

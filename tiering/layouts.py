@@ -49,6 +49,7 @@ _EXTENSIONS: Final[Mapping[str, str]] = {
     "application/zip": "zip",
 }
 """Written down here, because what a host says of media types differs from the next, and keys must not."""
+_ANY_CONTENT: Final = {"md5": "0" * 32, "created": "2000-01-01"}
 _UNDERSTOOD: Final = frozenset({"file", "ext"})
 """What a template may have of the file itself, and no field of these names."""
 
@@ -113,7 +114,7 @@ class RuleLayout:
         keys = self._placed(subject, _values(subject))
         if keys:
             return keys
-        if self.needs_md5 and subject.md5 is None and self._placed(subject, {"md5": "0" * 32} | _values(subject)):
+        if self._placed(subject, _ANY_CONTENT | _values(subject)):
             return ()
         return (OTHER + self._mirror.key_for(subject.path),)
 

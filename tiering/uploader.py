@@ -18,7 +18,7 @@ from tiering.tree import FileError, MissingError, NotRegularError
 from tiering.turns import Turns
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from index.asset import Asset, AssetId
     from index.catalog import Catalog
@@ -48,15 +48,18 @@ class Uploader:
         tree: Tree,
         sender: Sender,
         *,
+        describe: Callable[[Asset], Awaitable[Asset]],
         prober: Prober,
         pacer: Pacer,
         observer: Observer,
         clock: Callable[[], float],
         settle: float,
     ) -> None:
+        """`describe` returns an asset with what is known of it before its first upload."""
         self._catalog = catalog
         self._tree = tree
         self._sender = sender
+        self._describe = describe
         self._prober = prober
         self._pacer = pacer
         self._observer = observer
@@ -159,6 +162,7 @@ class Uploader:
         able = self._prober.capabilities
         if able is None:
             raise UnavailableError("the store has not yet shown what it can be trusted with")
+        asset = await self._describe(asset)
         with Source(self._tree, asset, settle=self._settle) as source:
             return await self._sender.send(source, able)
 
