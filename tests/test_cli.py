@@ -108,7 +108,7 @@ def test_the_commands_are_the_contracts() -> None:
     """These and no others, each with a help text."""
     names = {command.__name__.partition("_")[0] for group in cli.COMMANDS.values() for command in group}
     words = "serve status list search get upload download promote demote pin unpin retry rm explain events stats verify"
-    assert names == {*words.split(), "drain", "resume", "doctor", "register", "presign", "simulate", "curve"}
+    assert names == {*words.split(), "drain", "resume", "doctor", "register", "presign", "simulate", "curve", "top"}
     assert all(command.__doc__ for group in cli.COMMANDS.values() for command in group)
 
 
