@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import grp
+import json
 import os
 import pwd
 import shutil
@@ -30,8 +31,17 @@ if TYPE_CHECKING:
 ALICE, BOB, MEDIA, OPS = 2001, 2002, 3001, 3002
 OWN = 1500
 
+BECOME = """
+import http.client, json, os, socket, sys
+uid, gid, groups = json.loads(sys.argv.pop(1))
+if os.geteuid() == 0:
+    os.setgroups(groups)
+    os.setresgid(gid, gid, gid)
+    os.setresuid(uid, uid, uid)
+"""
+"""Comes first, and imports what the rest needs: our Python may be where only root can look."""
+
 ASK = """
-import http.client, json, socket, sys
 path, method, target, body = sys.argv[1:]
 connection = http.client.HTTPConnection("x")
 connection.sock = socket.socket(socket.AF_UNIX)
@@ -42,7 +52,6 @@ print(json.dumps([answer.status, answer.read().decode()]))
 """
 
 BEGIN = """
-import socket, sys
 path, head = sys.argv[1:]
 connection = socket.socket(socket.AF_UNIX)
 connection.connect(path)
@@ -145,23 +154,19 @@ def open_path() -> Iterator[Path]:
     shutil.rmtree(path)
 
 
-async def ask_as(served: Served, identity: list[str], method: str, target: str, body: str = "") -> int:
-    """Ask from another process, of another user where we may become one; return the status."""
-    command = [*identity, sys.executable, "-I", "-c", ASK, str(served.path), method, target, body]
+async def said_as(groups: tuple[int, ...], script: str, *words: str) -> bytes:
+    """Run a script as ALICE of these groups, or as ourselves where we are not root; return what it printed."""
+    command = [sys.executable, "-I", "-c", BECOME + script, json.dumps([ALICE, ALICE, groups]), *words]
     process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
     raw, _ = await process.communicate()
     assert process.returncode == 0
+    return raw
+
+
+async def ask_as(served: Served, groups: tuple[int, ...], method: str, target: str, body: str = "") -> int:
+    """Ask from another process, of another user where we may become one; return the status."""
+    raw = await said_as(groups, ASK, str(served.path), method, target, body)
     return int(raw.split(b",")[0].strip(b"[ "))
-
-
-def identity(uid: int, gid: int, *groups: int) -> list[str]:
-    """What to put before a command so that it runs as this user: nothing, where we are not root and stay who we are."""
-    if os.geteuid() != 0:
-        return []
-    setpriv = shutil.which("setpriv")
-    assert setpriv is not None, "setpriv is part of util-linux"
-    extra = ["--groups", ",".join(map(str, groups))] if groups else ["--clear-groups"]
-    return [setpriv, "--reuid", str(uid), "--regid", str(gid), *extra]
 
 
 @asynccontextmanager
@@ -199,7 +204,7 @@ async def test_a_peer_may_what_its_right_says(open_path: Path) -> None:
     async with guarded(open_path, access) as served:
         for method, target, body, right in REQUESTS:
             served.tiers.calls.clear()
-            status = await ask_as(served, identity(ALICE, ALICE), method, target, body)
+            status = await ask_as(served, (), method, target, body)
             assert status == (200 if right <= Right.READ else 403), target
             assert bool(served.tiers.calls) is (status == 200 and target != "/metrics") or target == "/metrics"
 
@@ -210,7 +215,7 @@ async def test_a_stranger_causes_nothing(open_path: Path) -> None:
     async with guarded(open_path, access) as served:
         for method, target, body, right in REQUESTS:
             if right > Right.NONE:
-                assert await ask_as(served, identity(ALICE, ALICE), method, target, body) == 403
+                assert await ask_as(served, (), method, target, body) == 403
         assert served.tiers.calls == []
         assert served.observer.seen == []
 
@@ -220,9 +225,9 @@ async def test_a_supplementary_group_counts(open_path: Path) -> None:
     group = MEDIA if os.geteuid() == 0 else os.getegid()
     access = Access(read=principals(gids=(group,)), own_uid=OWN)
     async with guarded(open_path, access) as served:
-        assert await ask_as(served, identity(ALICE, ALICE, OPS, MEDIA), "GET", "/v1/assets/a") == 200
+        assert await ask_as(served, (OPS, MEDIA), "GET", "/v1/assets/a") == 200
         if os.geteuid() == 0:
-            assert await ask_as(served, identity(ALICE, ALICE, OPS), "GET", "/v1/assets/a") == 403
+            assert await ask_as(served, (OPS,), "GET", "/v1/assets/a") == 403
 
 
 async def test_a_refusal_comes_before_the_body(open_path: Path) -> None:
@@ -230,9 +235,7 @@ async def test_a_refusal_comes_before_the_body(open_path: Path) -> None:
     async with serve(open_path, access=Access(read=principals(), own_uid=OWN)) as served:
         served.path.chmod(0o666)
         head = "POST /v1/promote HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n"
-        command = [*identity(ALICE, ALICE), sys.executable, "-I", "-c", BEGIN, str(served.path), head]
-        process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
-        raw, _ = await process.communicate()
+        raw = await said_as((), BEGIN, str(served.path), head)
         assert raw.startswith(b"HTTP/1.1 403 ")
         assert served.tiers.calls == []
 

@@ -423,7 +423,8 @@ async def test_a_scan_finds_what_no_hint_told(world: World, monkeypatch: pytest.
     async with world.running(Rhythm(first=0.0, shortest=0.01, longest=0.01)) as reconciler:
         await world.replicate("vanishes")
         plant(world.tree, "arrives")
-        plant(world.tree, "changes", b"other")
+        plant(world.tree, ".other", b"other")
+        (world.tree.root / ".other").rename(world.tree.root / "changes")
         (world.tree.root / "moves").rename(world.tree.root / "moved")
         (world.tree.root / "vanishes").unlink()
         await world.until_state("arrives", State.NEW)
