@@ -249,6 +249,11 @@ class Parts:
         return own([rule.rule() for rule in chosen.rules], key_bytes=key_bytes)
 
     @cached_property
+    def classes(self) -> Classes:
+        """The storage classes of objects."""
+        return Classes(tuple(map(class_rule, self.settings.store.class_rules)))
+
+    @cached_property
     def sender(self) -> Sender:
         """What brings one content to the store, and proves it."""
         upload = self.settings.upload
@@ -257,7 +262,7 @@ class Parts:
             self.layout,
             Multipart(self.catalog, self.store, budget=self.budget, bandwidth=self.bandwidth),
             Leftovers(self.catalog, self.store),
-            classes=Classes(tuple(map(class_rule, self.settings.store.class_rules))),
+            classes=self.classes,
             sizes=Sizes(upload.multipart_above, upload.part_size),
             lanes=Lanes(LANES),
             budget=self.budget,
@@ -278,6 +283,7 @@ class Parts:
             self.catalog,
             self.store,
             self.layout,
+            classes=self.classes,
             prober=self.prober,
             alone_at=self.sender.alone_at,
             clock=time.time,

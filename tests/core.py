@@ -206,7 +206,13 @@ class Core:
             clock=clock,
         )
         self.rekeyer = Rekeyer(
-            catalog, store, sender._layout, prober=self.prober, alone_at=sender.alone_at, clock=clock
+            catalog,
+            store,
+            sender._layout,
+            classes=rules.classes,
+            prober=self.prober,
+            alone_at=sender.alone_at,
+            clock=clock,
         )
         self.describer = Describer(catalog, tree, rules.path_rules, lanes=Lanes(1))
         self.uploader = Uploader(

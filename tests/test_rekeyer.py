@@ -11,6 +11,7 @@ from uploads import OPAQUE
 
 from index.asset import ProofMethod, RelPath
 from index.lifecycle import State
+from tiering.classes import Classes, ClassRule
 from tiering.label import Label
 from tiering.layouts import named
 from tiering.metadata import Passport
@@ -138,6 +139,24 @@ async def test_what_is_said_during_the_upload_follows_after_it(place: Place) -> 
         await core.uploader.upload(asset)
         assert await core.rekeyer.place_all() is None
         assert (await core.find(A)).proof.key == KEY  # type: ignore[union-attr]
+
+
+async def test_the_copy_has_the_class_of_what_it_is_now(place: Place) -> None:
+    """As an upload would choose it."""
+    classes = Classes((ClassRule("STANDARD", "artifact"),))
+    async with place.core(layout=EPISODIC, classes=classes) as core:
+        await core.cold(A, CONTENT)
+        await describe(core)
+        chosen = []
+        copy = core.store.copy
+
+        async def look(*what: Any, **more: Any) -> Any:
+            chosen.append(what[2].storage_class)
+            return await copy(*what, **more)
+
+        core.store.copy = look
+        await core.rekeyer.place_all()
+        assert chosen == ["STANDARD"]
 
 
 async def test_saying_the_same_again_moves_nothing(place: Place) -> None:

@@ -568,6 +568,24 @@ async def test_storage_class_and_encryption(
         assert found == expected
 
 
+async def test_tags_go_with_every_object(setup: S3Setup, stack: AsyncExitStack) -> None:
+    """Whether put, uploaded in parts or copied; a copy has its own, and none where there are none."""
+    await setup.again()
+    store = await connect(stack, setup.settings)
+    tags = {"campaign": "spring 2025", "a": "\u00fc=b"}
+    tagged = Attributes("text/plain", {"tierd-tags": "some"}, tags)
+    info = await store.put("put", b"x", tagged)
+    upload_id = await store.create_upload("parts", tagged)
+    await store.complete("parts", upload_id, [await store.put_part("parts", upload_id, 1, b"x", md5=MD5)])
+    await store.copy("put", "copy", tagged, etag=info.etag)
+    await store.copy("put", "bare", PLAIN, etag=info.etag)
+    await store.copy("put", "put", replace(tagged, tags={"b": ""}), etag=info.etag)
+    for key, expected in (("put", {"b": ""}), ("parts", tags), ("copy", tags), ("bare", {})):
+        where = {"Bucket": setup.settings.bucket, "Key": f"{setup.settings.prefix}/{key}"}
+        said = (await setup._client.get_object_tagging(**where))["TagSet"]
+        assert {tag["Key"]: tag["Value"] for tag in said} == expected, key
+
+
 async def test_an_objects_own_storage_class(moto_endpoint: str, stack: AsyncExitStack) -> None:
     """What an object is to be stored as wins over what all are."""
     setup = S3Setup(moto_endpoint, is_moto=True)

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
     from index.asset import Asset
     from index.catalog import Catalog
+    from tiering.classes import Classes
     from tiering.keys import Layout
     from tiering.prober import Prober
     from tiering.store import ObjectInfo, Store
@@ -66,6 +67,7 @@ class Rekeyer:
         store: Store,
         layout: Layout,
         *,
+        classes: Classes,
         prober: Prober,
         alone_at: Callable[[str], AbstractAsyncContextManager[None]],
         clock: Callable[[], float],
@@ -74,6 +76,7 @@ class Rekeyer:
         self._catalog = catalog
         self._store = store
         self._layout = layout
+        self._classes = classes
         self._prober = prober
         self._alone_at = alone_at
         self._clock = clock
@@ -188,7 +191,8 @@ class Rekeyer:
             return
         entries |= {"tierd-generation": str(asset.generation)}
         kind = asset.content_type or there.content_type or Attributes().content_type
-        info = await self._store.copy(proof.key, key, Attributes(kind, entries, asset.tags), etag=proof.etag)
+        attributes = Attributes(kind, entries, asset.tags, self._classes.choose(asset.type, kind, proof.size))
+        info = await self._store.copy(proof.key, key, attributes, etag=proof.etag)
         method = await self._prove(proof, info)
         new = replace(proof, key=key, etag=info.etag, method=method, at=self._clock())
         await self._catalog.apply(Change.about(asset, Event.REKEYED, proof=new, reason=f"from {proof.key}"))

@@ -152,8 +152,8 @@ class Uploads:
             seconds=self._requests.settings.assembly_seconds,
             Key=self._requests.full(key),
             MetadataDirective="REPLACE",
-            TaggingDirective="REPLACE",
             **self._copied_from(source),
+            **_retagged(source, attributes),
             **self._sent_with(attributes),
         )
 
@@ -205,3 +205,9 @@ class Uploads:
             "Metadata": dict(attributes.metadata),
             **{name: value for name, value in optional.items() if value is not None},
         }
+
+
+def _retagged(source: ObjectInfo, attributes: Attributes) -> dict[str, str]:
+    """Return what has the copy's tags be its own. Nothing where there are none: some servers have no tags at all."""
+    had_tags = "tierd-tags" in (source.metadata or {})
+    return {"TaggingDirective": "REPLACE"} if attributes.tags or had_tags else {}
