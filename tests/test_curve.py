@@ -76,6 +76,15 @@ def test_who_saw_everything_knows() -> None:
     assert point.disk_dollars == pytest.approx(capacity / 2**30 * 0.08)
 
 
+def test_a_few_reads_are_counted_as_they_were() -> None:
+    """Of several at once only the first missed, if it could come in at all."""
+    curve = Curve(policy, 1000, MARKS, factors=(0.1, 1.0))
+    curve.record([(1.0, "a", 200, 3), (2.0, "b", 300, 1)])
+    small, today = curve.read().points
+    assert (small.hit_ratio, small.byte_hit_ratio) == (0.0, 0.0)
+    assert (today.hit_ratio, today.byte_hit_ratio) == pytest.approx((0.5, 400 / 900))
+
+
 def test_memory_is_bounded() -> None:
     """However many assets are met."""
     curve = Curve(policy, 10**9, MARKS)

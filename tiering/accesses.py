@@ -113,7 +113,7 @@ class Accesses:
     async def receive(self) -> None:
         """Give heat to those on disk that have none yet: before that, no order by heat has them."""
         if self._catalog.warming is not self._thermometer:
-            return
+            return  # Heat of another preset is still being measured anew.
         with suppress(IndexFullError):
             while await self._catalog.receive(limit=PAGE) == PAGE:
                 pass

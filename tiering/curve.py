@@ -89,7 +89,7 @@ class _Sums:
         """
         fair = expected / GROUPS
         plain, _ = _ratio([asked for asked, _, _, _ in self.groups], [hits for _, hits, _, _ in self.groups])
-        ratio, error = _ratio([fair] * GROUPS, [max(0.0, hits + fair - asked) for asked, hits, _, _ in self.groups])
+        ratio, error = _ratio([fair] * GROUPS, [hits + fair - asked for asked, hits, _, _ in self.groups])
         return ratio, error, abs(ratio - plain)
 
     def of_bytes(self) -> tuple[float, float]:
@@ -108,7 +108,7 @@ def _ratio(asked: Sequence[float], found: Sequence[float]) -> tuple[float, float
     ]
     mean = sum(without) / GROUPS
     variance = (GROUPS - 1) / GROUPS * sum((each - mean) ** 2 for each in without)
-    return min(1.0, hits / total), math.sqrt(variance)
+    return min(1.0, max(0.0, hits / total)), math.sqrt(variance)
 
 
 class Curve:
@@ -160,7 +160,8 @@ class Curve:
         self._assets.setdefault(digest, len(self._assets))
         for tier, sums in self._tiers:
             hit = tier.request(seconds, digest, size)
-            sums.add((digest // _SPACE) % GROUPS, size, times, times - (not hit))
+            hits = hit + (times - 1) * (digest in tier)
+            sums.add((digest // _SPACE) % GROUPS, size, times, hits)
         if self._seen >= WINDOW / self.rate:
             self._seen /= 2
             self._fade(0.5)

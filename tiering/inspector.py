@@ -120,6 +120,7 @@ class Inspector:
 
     async def explain(self, path: RelPath) -> Explanation:
         """Return what would happen to the asset next, and why."""
+        await self._keeper.receive()
         asset = await self._find(path)
         now = self._clock()
         coming, reasons = self._outlook(asset, now)

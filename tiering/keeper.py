@@ -81,7 +81,7 @@ class Keeper:
         self._space = space
         self.watermarks = watermarks
         self._policy = planner.policy
-        self._receive = receive
+        self.receive = receive
         self._left = left
         self.reason_to_wait = reason_to_wait
         self.interval = interval
@@ -175,7 +175,7 @@ class Keeper:
     async def _carry_out(self, excess: int, reason: str) -> int:
         """Demote page by page, counting what really became free: the coldest, then what is old."""
         bout = Bout(excess)
-        await self._receive()
+        await self.receive()
         await self._send_preferred(bout, reason)
         await self._go_through(self._policy.order, bout, reason)
         if self._policy.order != self._policy.oldest_first and not bout.is_broken_off:

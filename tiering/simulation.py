@@ -73,6 +73,9 @@ class HotTier:
     def __len__(self) -> int:
         return len(self._hot)
 
+    def __contains__(self, asset: int) -> bool:
+        return asset in self._hot
+
     def resize(self, capacity: int) -> None:
         """Have so many bytes from now on; what is too much goes with the next that needs room."""
         self._capacity = capacity
