@@ -13,6 +13,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from daemon import (
+    cli_archive,
     cli_assets,
     cli_bucket,
     cli_config,
@@ -45,14 +46,22 @@ COMMANDS: Final[dict[str, tuple[Callable[..., object], ...]]] = {
         cli_operations.stats,
         cli_operations.events,
         cli_operations.verify,
+        cli_archive.validate,
         cli_doctor.doctor,
         cli_operations.drain,
         cli_operations.resume,
     ),
     "Assets": (cli_search.list_assets, cli_search.search, cli_assets.explain, cli_register.register, cli_assets.rm),
     "Files": (cli_download.get, cli_download.download, cli_upload.upload, cli_presign.presign),
-    "Tiers": (cli_moves.promote, cli_moves.demote, cli_moves.pin, cli_moves.unpin, cli_moves.retry),
-    "Planning": (cli_simulate.curve, cli_simulate.simulate),
+    "Tiers": (
+        cli_moves.promote,
+        cli_moves.demote,
+        cli_moves.pin,
+        cli_moves.unpin,
+        cli_moves.retry,
+        cli_moves.tier_manage,
+    ),
+    "Planning": (cli_archive.estimate, cli_simulate.curve, cli_simulate.simulate),
 }
 
 
@@ -84,7 +93,7 @@ def build() -> typer.Typer:
     app.callback()(_global_options)
     for panel, commands in COMMANDS.items():
         for command in commands:
-            name = command.__name__.partition("_")[0]
+            name = command.__name__.removesuffix("_assets").replace("_", "-")
             app.command(name, rich_help_panel=panel, epilog=_EPILOG)(command)
     config = typer.Typer(help="The configuration.", **settings)
     config.command("check", epilog=_EPILOG)(cli_config.check)

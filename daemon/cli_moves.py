@@ -1,5 +1,6 @@
 """Commands that move assets between the tiers, or keep them from it. They differ in one verb only."""
 
+import time
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Final
 
@@ -8,6 +9,8 @@ import typer
 from daemon import render
 from daemon.cli_options import Code, asset_path, options, show_results
 from daemon.client import Client, How
+
+_DAY_SECONDS: Final = 86_400.0
 
 Act = Callable[..., list[dict[str, Any]]]
 
@@ -70,6 +73,32 @@ def retry(
     where = {"state": state} if state else {}
     how = {"wait": wait, "overwrite": overwrite}
     return _run(context, Client.retry, paths, where, everything=everything, how=how)
+
+
+def tier_manage(
+    context: typer.Context,
+    *,
+    promote: Annotated[
+        bool, typer.Option("--promote/--no-promote", help="Bring back what was asked for since.")
+    ] = True,
+    demote: Annotated[bool, typer.Option("--demote/--no-demote", help="Send away what nobody asked for since.")] = True,
+    cold_days: Annotated[float, typer.Option(min=0, help="Where the line is drawn.", metavar="N")] = 30.0,
+    wait: Wait = True,
+) -> Code:
+    """Move assets once, by their last access: cold is what nobody has asked for in so many days."""
+    given = options(context)
+    client = given.client()
+    line = max(0.0, time.time() - cold_days * _DAY_SECONDS)
+    steps = (
+        (demote, client.demote, {"state": ["replicated"], "pinned": False, "accessed_before": line}),
+        (promote, client.promote, {"state": ["cold"], "accessed_after": line}),
+    )
+    results: list[dict[str, Any]] = []
+    with render.progress("tier-manage") as show:
+        show(0, text="waiting for the daemon")
+        for wanted, act, where in steps:
+            results += act(filter=where, wait=wait, dry_run=given.dry_run) if wanted else []
+    return show_results(given, results)
 
 
 promote: Final = _command(Client.promote, "Bring assets back to the local disk.")

@@ -9,6 +9,7 @@ import typer
 
 from daemon import render
 from daemon.cli_options import Code, Options, RefusedError, options
+from daemon.client import Client
 from daemon.journal import escape
 from daemon.meanings import lacking
 from daemon.units import human_size
@@ -115,17 +116,28 @@ def verify(
 ) -> Code:
     """Compare the index with the disk and the store, and change nothing."""
     given = options(context)
+    report = compare(given.client(), deep=deep, label="verify")
+    if given.json:
+        render.show_json(report)
+        return Code.DONE if report["ok"] else Code.FAILED
+    return show_report(report)
+
+
+def compare(client: Client, *, deep: bool, label: str) -> Report:
+    """Have the daemon compare, show how far it is, and return what it found."""
     report: Report = {}
-    with render.progress("verify") as show:
-        for line in given.client().verify(deep=deep):
+    with render.progress(label) as show:
+        for line in client.verify(deep=deep):
             if line.get("report"):
                 report = line["report"]
             else:
                 step = line["progress"]
                 show(step["checked"], step["total"], _verified(step))
-    if given.json:
-        render.show_json(report)
-        return Code.DONE if report["ok"] else Code.FAILED
+    return report
+
+
+def show_report(report: Report) -> Code:
+    """Print what differs; return how the command ends."""
     rows = [(found["path"], found["kind"], found["detail"]) for found in report["differences"]]
     rows += [(key, "superseded", "no asset needs this object any more") for key in report["superseded"]]
     if rows:

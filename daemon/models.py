@@ -187,10 +187,11 @@ class Rates(Model):
 
 
 class Figures(Model):
-    """How many assets, and the bytes of their contents."""
+    """How many assets, the bytes of their contents, and how many have a remote copy of what they are now."""
 
     assets: int
     bytes: int
+    archived: int
 
 
 class Cost(Model):

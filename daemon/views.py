@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 from daemon.target import href_of
 from index.asset import printable
-from index.lifecycle import State
+from index.lifecycle import UNPROTECTED, State
 from tiering.entity import asset_tag, content_sha256
 from tiering.leases import LEASE_SECONDS
 
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 Json = dict[str, Any]
 
 _NANO = 1_000_000_000
+
+ARCHIVED: Final = frozenset(State) - UNPROTECTED - {State.DAMAGED, State.GONE}
+"""The states in which the store has what the asset is now."""
 
 
 def asset_view(asset: Asset, store_url: str) -> Json:
@@ -161,9 +164,10 @@ def stats_view(figures: Sequence[Figure], counts: Counts, rates: Rates, prices: 
 def _totalled(figures: Sequence[Figure], name: str) -> Json:
     totals: dict[str, Json] = {}
     for figure in figures:
-        total = totals.setdefault(getattr(figure, name), {"assets": 0, "bytes": 0})
+        total = totals.setdefault(getattr(figure, name), {"assets": 0, "bytes": 0, "archived": 0})
         total["assets"] += figure.assets
         total["bytes"] += figure.bytes
+        total["archived"] += figure.assets if figure.state in ARCHIVED else 0
     return dict(sorted(totals.items()))
 
 

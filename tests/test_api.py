@@ -75,13 +75,17 @@ async def test_an_asset_without_anything_is_shown(served: Served) -> None:
 async def test_stats_count_what_is_alike(served: Served) -> None:
     """By each of four, and what keeping it costs in each storage class."""
     served.tiers.catalog.assets |= {
-        "a": an_asset("a", type="product", tags={"campaign": "x"}),
-        "b": an_asset("b", type=None, tags={}),
+        "a": an_asset("a", type="product", tags={"campaign": "x"}, state=State.REPLICATED),
+        "b": an_asset("b", type=None, tags={}, state=State.REPLICATED),
     }
-    shown = as_promised(models.Stats, await served.get("/v1/stats"))
     size = served.tiers.catalog.assets["a"].size
-    assert shown["types"] == {"": {"assets": 1, "bytes": size}, "product": {"assets": 1, "bytes": size}}
+    archived = {"assets": 1, "bytes": size, "archived": 1}
+    served.tiers.catalog.assets["c"] = an_asset("c", type="new", state=State.NEW)
+    shown = as_promised(models.Stats, await served.get("/v1/stats"))
+    assert shown["types"] == {"": archived, "new": archived | {"archived": 0}, "product": archived}
     assert (shown["campaigns"].keys(), shown["media_types"].keys()) == ({"", "x"}, {"image"})
+    del served.tiers.catalog.assets["c"]
+    shown = as_promised(models.Stats, await served.get("/v1/stats"))
     assert (shown["cost"]["stored_bytes"], shown["cost"]["storage_class"]) == (2 * size, "STANDARD")
     assert shown["cost"]["month"]["STANDARD"] == pytest.approx(2 * size / 2**30 * 0.023)
 

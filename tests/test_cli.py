@@ -10,11 +10,13 @@ import re
 import subprocess
 import sys
 import threading
+import time
 import tomllib
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
+import typer
 from stub import Answer, Request, Stub, asset, error, lines
 
 from daemon import cli
@@ -104,17 +106,20 @@ def content(body: bytes, digest: bytes | None = None) -> Answer:
 # Every command
 
 
+_COMMANDS = cast("Any", typer.main.get_command(cli.build())).commands
+NAMES = sorted(name for name, command in _COMMANDS.items() if not hasattr(command, "commands"))
+"""Those that are no group of others."""
+
+
 def test_the_commands_are_the_contracts() -> None:
     """These and no others, each with a help text."""
-    names = {command.__name__.partition("_")[0] for group in cli.COMMANDS.values() for command in group}
     words = "serve status list search get upload download promote demote pin unpin retry rm explain events stats verify"
-    assert names == {*words.split(), "drain", "resume", "doctor", "register", "presign", "simulate", "curve", "top"}
+    words += " drain resume doctor register presign simulate curve top validate estimate tier-manage"
+    assert set(NAMES) == set(words.split())
     assert all(command.__doc__ for group in cli.COMMANDS.values() for command in group)
 
 
-@pytest.mark.parametrize(
-    "command", [*(each.__name__.partition("_")[0] for group in cli.COMMANDS.values() for each in group), "config"]
-)
+@pytest.mark.parametrize("command", [*NAMES, "config"])
 def test_every_command_has_help(tierd: Run, command: str) -> None:
     """--help explains on stdout, names the global options, and ends well."""
     assert tierd(command, "--help") == 0
@@ -255,7 +260,7 @@ def test_status_says_what_matters(stub: Stub, tierd: Run) -> None:
 
 def test_stats(stub: Stub, tierd: Run) -> None:
     """Counts and rates; as JSON the same figures."""
-    some = {"assets": 2, "bytes": 2048}
+    some = {"assets": 2, "bytes": 2048, "archived": 1}
     stats = {
         "states": {"replicated": some},
         "types": {"": some},
@@ -374,6 +379,85 @@ def test_verify(stub: Stub, tierd: Run) -> None:
     superseded = "".join(f"{key}\tsuperseded\tno asset needs this object any more\n" for key in "bc")
     assert tierd.out == f"a\tmissing\tno object\n{superseded}"
     assert tierd.err == "2 assets (9 B), 2 files, 2 objects: 1 difference (1 missing), 2 superseded\n"
+
+
+def test_validate(stub: Stub, tierd: Run) -> None:
+    """How much of each media type is archived, then what differs; any difference fails."""
+    report: dict[str, Any] = {"checked": 4, "bytes": 9, "files": 4, "objects": 3, "counts": {}, "ok": True}
+    report |= {"differences": [], "superseded_count": 0, "superseded": []}
+    media = {
+        "": {"assets": 1, "bytes": 1024, "archived": 0},
+        "image": {"assets": 3, "bytes": 2048, "archived": 3},
+    }
+    stub.answers["GET /v1/stats"] = Answer({"media_types": media})
+    stub.answers["POST /v1/verify"] = lines({"report": report})
+    assert tierd("validate") == 0
+    assert tierd.out.splitlines() == [
+        "-\t1\t1.0 KiB\t0\t1\t0.0%",
+        "image\t3\t2.0 KiB\t3\t0\t100.0%",
+        "all\t4\t3.0 KiB\t3\t1\t75.0%",
+    ]
+    assert tierd("validate", "--json") == 0
+    assert tierd.json == {"media_types": media, "report": report}
+    difference = {"path": "a", "href": "a", "kind": "missing", "detail": "no object"}
+    found = {"differences": [difference], "counts": {"missing": 1}, "ok": False}
+    stub.answers["POST /v1/verify"] = lines({"report": report | found})
+    assert tierd("validate", "--deep") == 1
+    assert tierd.out.splitlines()[-1] == "a\tmissing\tno object"
+    assert stub.requests[-2].body == {"deep": True}
+
+
+def test_estimate(tierd: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files, bytes and requests are counted, what is ignored is not, and prices are those of the configuration."""
+    monkeypatch.setenv("TIERD_UPLOAD__PART_SIZE", "5 MiB")
+    monkeypatch.setenv("TIERD_UPLOAD__MULTIPART_ABOVE", "5 MiB")
+    monkeypatch.setenv("TIERD_PRICES__GLACIER", "1024")
+    (tmp_path / "old" / "below").mkdir(parents=True)
+    (tmp_path / "old" / "below" / "a.jpg").write_bytes(b"x" * 24)
+    (tmp_path / "old" / "b.part").write_bytes(b"x")
+    with (tmp_path / "old" / "c.mp4").open("wb") as film:
+        film.truncate(11 << 20)
+    assert tierd("estimate", str(tmp_path / "old"), "--bandwidth", "1MiB", "--json") == 0
+    found = tierd.json
+    assert found["media_types"] == {"image": {"files": 1, "bytes": 24}, "video": {"files": 1, "bytes": 11 << 20}}
+    assert (found["files"], found["bytes"], found["requests"]) == (2, (11 << 20) + 24, 1 + 3 + 2)
+    assert found["seconds"] == pytest.approx(11, rel=1e-3)
+    assert found["month"]["GLACIER"] == pytest.approx(11, rel=1e-3)
+    assert tierd("estimate", str(tmp_path / "old")) == 0
+    assert "a month in GLACIER              11.00" in tierd.out.splitlines()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["nowhere"], 3, "nowhere is not a directory"),
+        (["--bandwidth", "fast"], 2, "is no size"),
+        (["--bandwidth", "0"], 2, "is no size"),
+    ],
+)
+def test_estimate_refuses(tierd: Run, arguments: list[str], code: int, said: str) -> None:
+    """What is no directory, and what is no bandwidth."""
+    assert tierd("estimate", *arguments) == code
+    assert said in tierd.err
+
+
+def test_tier_manage(stub: Stub, tierd: Run) -> None:
+    """Once in both directions, by one line in time; never what is pinned, and only the direction that is wanted."""
+    answer = Answer({"results": [outcome("a")], "dry_run": False})
+    stub.answers["POST /v1/demote"] = stub.answers["POST /v1/promote"] = answer
+    before = time.time()
+    assert tierd("tier-manage", "--cold-days", "2", "--dry-run") == 0
+    demoted, promoted = (request.body for request in stub.requests)
+    line = demoted["filter"].pop("accessed_before")
+    assert before - 2 * 86_400 - 1 <= line <= time.time() - 2 * 86_400
+    assert demoted == {"filter": {"state": ["replicated"], "pinned": False}, "wait": True, "dry_run": True}
+    assert promoted == {"filter": {"state": ["cold"], "accessed_after": line}, "wait": True, "dry_run": True}
+    stub.requests.clear()
+    assert tierd("tier-manage", "--no-demote") == 0
+    assert stub.asked() == ["POST /v1/promote"]
+    stub.requests.clear()
+    assert tierd("tier-manage", "--no-promote") == 0
+    assert stub.asked() == ["POST /v1/demote"]
 
 
 def test_doctor(stub: Stub, tierd: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
