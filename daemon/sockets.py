@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import stat
@@ -16,6 +17,13 @@ if TYPE_CHECKING:
 BACKLOG: Final = 256
 _FIRST_PASSED: Final = 3
 """The descriptor that systemd passes first."""
+_DIRECTORY: Final = "its directory must be there, and ours to write in"
+_REMEDIES: Final = {
+    errno.ENOENT: _DIRECTORY,
+    errno.EACCES: _DIRECTORY,
+    errno.EROFS: _DIRECTORY,
+    errno.EADDRINUSE: 'somebody else has the port: name another one, or "" for none',
+}
 
 
 class SocketError(Exception):
@@ -62,11 +70,16 @@ def bind_unix(path: Path, *, mode: int, group: str | None) -> socket.socket:
         sock.listen(BACKLOG)
     except OSError as error:
         sock.close()
-        raise SocketError(f"cannot listen on {path}: {error.strerror or error}") from error
+        raise SocketError(f"cannot listen on {path}: {_why(error)}") from error
     except BaseException:
         sock.close()
         raise
     return sock
+
+
+def _why(error: OSError) -> str:
+    """Return what the system says, and what to do where that is known."""
+    return "; ".join(filter(None, (error.strerror or str(error), _REMEDIES.get(error.errno or 0))))
 
 
 def _gid(group: str) -> int:
@@ -108,12 +121,12 @@ def bind_tcp(host: str, port: int) -> socket.socket:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         sock = socket.socket(family, kind | socket.SOCK_NONBLOCK, protocol)
     except OSError as error:
-        raise SocketError(f"cannot listen on {host}:{port} ([metrics] listen): {error.strerror or error}") from error
+        raise SocketError(f"cannot listen on {host}:{port} ([metrics] listen): {_why(error)}") from error
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.bind(address)
         sock.listen(BACKLOG)
     except OSError as error:
         sock.close()
-        raise SocketError(f"cannot listen on {host}:{port} ([metrics] listen): {error.strerror or error}") from error
+        raise SocketError(f"cannot listen on {host}:{port} ([metrics] listen): {_why(error)}") from error
     return sock
