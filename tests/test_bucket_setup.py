@@ -50,10 +50,12 @@ async def stack() -> AsyncIterator[AsyncExitStack]:
         yield made
 
 
-async def connect(stack: AsyncExitStack, endpoint: str, bucket: str = "", region: str = "us-east-1") -> S3Store:
+async def connect(
+    stack: AsyncExitStack, endpoint: str, bucket: str = "", region: str = "us-east-1", prefix: str = PREFIX
+) -> S3Store:
     """Open a bucket of its own, which is not there yet."""
     name = bucket or f"setup-{uuid.uuid4().hex[:8]}"
-    store = await S3Store.connect(S3Settings(bucket=name, prefix=PREFIX, endpoint=endpoint, region=region))
+    store = await S3Store.connect(S3Settings(bucket=name, prefix=prefix, endpoint=endpoint, region=region))
     stack.push_async_callback(store.close)
     return store
 
@@ -128,14 +130,15 @@ async def test_on_a_server_that_lacks_much(seaweed_endpoint: str, stack: AsyncEx
     assert await listed(store) == []
 
 
+@pytest.mark.parametrize("prefix", [PREFIX, ""], ids=["prefix", "whole bucket"])
 async def test_a_policy_that_locks_us_out_is_taken_back(
-    seaweed_endpoint: str, stack: AsyncExitStack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    seaweed_endpoint: str, stack: AsyncExitStack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, prefix: str
 ) -> None:
     """Where TLS ends before the server it sees none: with the policy nothing would work, so it is gone again."""
     authority, tls = make_certificates(tmp_path)
     monkeypatch.setenv("AWS_CA_BUNDLE", str(authority))
     proxy = stack.enter_context(FaultProxy(seaweed_endpoint, tls=tls))
-    store = await connect(stack, proxy.endpoint)
+    store = await connect(stack, proxy.endpoint, prefix=prefix)
     await applied(setup_of(store, versioning=True))
     theirs = {
         "Sid": "theirs",
@@ -304,6 +307,21 @@ async def test_what_a_store_does_not_have(stack: AsyncExitStack, said: tuple[int
     server = Server(put_versioning=said)
     store = await connect(stack, await server.start(stack))
     assert (await applied(setup_of(store, versioning=True)))["versioning"] is outcome
+
+
+async def test_a_bad_moment_between_two_rules(stack: AsyncExitStack) -> None:
+    """It is that rule's failure, and is told beside what was done."""
+    server = Server(put_versioning=(503, "SlowDown"), get_lifecycle=(404, "NoSuchLifecycleConfiguration"))
+    store = await connect(stack, await server.start(stack))
+    setup = setup_of(store, **WISHED)
+    survey = await setup.survey()
+    server.says["get_lifecycle"] = (503, "SlowDown")
+    steps = {step.rule: step.outcome async for step in setup.apply(survey)}
+    assert steps == {
+        "bucket": Outcome.UNCHANGED,
+        "versioning": Outcome.FAILED,
+        "abort_uploads_after": Outcome.FAILED,
+    }
 
 
 async def test_what_a_store_takes_and_does_not_keep(stack: AsyncExitStack) -> None:

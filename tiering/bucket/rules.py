@@ -328,7 +328,8 @@ class TlsOnly:
             "Effect": "Deny",
             "Principal": "*",
             "Action": "s3:*",
-            "Resource": [objects] if self.prefix else [self.bucket_name, objects],
+            # Never the bucket itself: nobody could take the policy back then.
+            "Resource": [objects],
             "Condition": {"Bool": {"aws:SecureTransport": "false"}},
         }
         present = found.get("Statement", [])
