@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,10 +14,13 @@ from index.asset import Failure, RelPath
 from index.changes import Change
 from index.errors import UnknownAssetError
 from index.lifecycle import HOT, IN_FLIGHT, Event, State
+from tiering import file_lease
 from tiering import registry as module
+from tiering.file_lease import Quiet
 from tiering.outcome import ConflictError, IgnoredError
 from tiering.store import Attributes, NotFoundError, UnavailableError
 from tiering.stores.faulty import Fail, Hold
+from tiering.trash import move_to_trash
 from tiering.tree import DiskFullError
 from tiering.vocabulary import MeaningError
 
@@ -26,6 +30,7 @@ if TYPE_CHECKING:
     from core import Core, Place
 
     from index.asset import Asset
+    from tiering.tree import Tree
 
 CONTENT = b"what its owner made"
 A = RelPath("a.jpg")
@@ -180,6 +185,66 @@ async def test_what_its_owner_just_changed_is_not_removed(place: Place) -> None:
         await core.scan()
         (core.tree.root / A).chmod(0o600)
         assert (await core.registry.remove(A)).state is State.GONE
+
+
+async def test_what_its_owner_wrote_under_the_old_date_is_not_removed(place: Place) -> None:
+    """Size and time say nothing of it, and it is in no store."""
+    async with place.core() as core:
+        await core.hot(A, CONTENT)
+        file = core.tree.root / A
+        dates = file.stat()
+        file.write_bytes(CONTENT[::-1])
+        os.utime(file, ns=(dates.st_atime_ns, dates.st_mtime_ns))
+        with pytest.raises(ConflictError, match="other content"):
+            await core.registry.remove(A)
+        assert core.on_disk(A) == CONTENT[::-1]
+        assert await core.state(A) is State.NEW, "it is uploaded"
+
+
+@pytest.mark.parametrize("state", [State.NEW, State.STUCK])
+async def test_what_is_written_after_it_was_looked_at_is_not_removed(
+    place: Place, monkeypatch: pytest.MonkeyPatch, state: State
+) -> None:
+    """Whoever asked for the removal did not mean that."""
+    async with place.core() as core:
+        await bring_to(core, state)
+        file = core.tree.root / A
+
+        def write_late(tree: Tree, asset: Asset) -> object:
+            dates = file.stat()
+            file.write_bytes(CONTENT[::-1])
+            os.utime(file, ns=(dates.st_atime_ns, dates.st_mtime_ns))
+            return move_to_trash(tree, asset)
+
+        monkeypatch.setattr(module, "move_to_trash", write_late)
+        with pytest.raises(ConflictError):
+            await core.registry.remove(A)
+        assert core.on_disk(A) == CONTENT[::-1]
+
+
+@pytest.mark.parametrize("late", [CONTENT[::-1], b"longer: " + CONTENT], ids=["size and time kept", "longer"])
+async def test_what_is_written_while_it_leaves_is_put_back(
+    place: Place, monkeypatch: pytest.MonkeyPatch, late: bytes
+) -> None:
+    """Where no file lease can be had, nothing keeps its owner off: what is in the trash must be what was meant."""
+    monkeypatch.setattr(file_lease, "_ask", lambda _fd, _kind: Quiet.UNKNOWN)
+    async with place.core() as core:
+        await core.hot(A, CONTENT)
+        file = core.tree.root / A
+
+        def write_late(tree: Tree, asset: Asset) -> object:
+            with file.open("r+b") as opened:
+                dates = file.stat()
+                safety = move_to_trash(tree, asset)
+                opened.write(late)
+                opened.flush()
+                os.utime(opened.fileno(), ns=(dates.st_atime_ns, dates.st_mtime_ns))
+            return safety
+
+        monkeypatch.setattr(module, "move_to_trash", write_late)
+        with pytest.raises(ConflictError):
+            await core.registry.remove(A)
+        assert (core.on_disk(A), core.in_trash()) == (late, [])
 
 
 async def test_a_demotion_under_way_is_waited_for(place: Place) -> None:

@@ -13,6 +13,7 @@ from unittest.mock import Mock
 import pytest
 from trees import HOSTILE_NAMES, IGNORED, make_tree, open_descriptors, plant
 
+from index.asset import RACY_NS
 from tiering import tree as tree_module
 from tiering.file_lease import Quiet, ignore_sigio, is_awaited, only_opener
 from tiering.tree import (
@@ -230,6 +231,19 @@ def test_a_sighting_is_what_stat_says(tree: Tree) -> None:
     descriptor = tree.open("sparse")
     assert tree.sight_fd("sparse", descriptor) == seen
     os.close(descriptor)
+
+
+def test_a_change_in_the_same_tick_is_waited_for(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What comes after it has another ctime, whatever the kernel's clock is like."""
+    plant(tree, "a.bin", b"new")
+    change_late = Mock(side_effect=lambda _: (tree.root / "a.bin").chmod(0o600))
+    monkeypatch.setattr(tree_module.time, "sleep", change_late)
+    assert tree.sight_settled("a.bin") == tree.sight("a.bin")
+    assert change_late.call_count == 1
+    later = tree.sight("a.bin").ctime_ns + RACY_NS
+    monkeypatch.setattr(tree_module.time, "time_ns", lambda: later)
+    assert tree.sight_settled("a.bin") == tree.sight("a.bin")
+    assert change_late.call_count == 1, "there was nothing to wait for"
 
 
 @pytest.mark.parametrize("time_ns", [2**64, -(2**64)])

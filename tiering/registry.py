@@ -16,9 +16,10 @@ from tiering.demoter import bring_back
 from tiering.label import Label, check_tags, fitting
 from tiering.metadata import largest_entries
 from tiering.outcome import ConflictError, IgnoredError
+from tiering.rehash import rehash
 from tiering.store import NotFoundError, PreconditionError, StoreError
-from tiering.trash import discard, move_to_trash
-from tiering.tree import FileError, MissingError
+from tiering.trash import Safety, discard, move_to_trash, recheck, trashed_sha256
+from tiering.tree import ChangedError, FileError, MissingError
 from tiering.unbroken import unbroken
 from tiering.vocabulary import checked
 
@@ -134,15 +135,26 @@ class Registry:
 
     async def _take_away(self, asset: Asset) -> None:
         try:
-            seen = await asyncio.to_thread(self._tree.sight, asset.path)
-            # A new mode or name is no new content, and needs no proof here: what goes is what a person named.
-            await asyncio.to_thread(move_to_trash, self._tree, replace(asset, ctime_ns=seen.ctime_ns))
+            asset = await self._looked_at(asset)
+            if await asyncio.to_thread(move_to_trash, self._tree, asset) is Safety.GRACE:
+                await asyncio.to_thread(_require_meant, self._tree, asset)
         except MissingError:
             return
         except FileError as error:
             raise ConflictError(
                 str(error), hint="close the file, or let the daemon see its change, and try again"
             ) from error
+
+    async def _looked_at(self, asset: Asset) -> Asset:
+        """Return the asset with the ctime that its file must still have when it goes.
+
+        What was proven is what a person named: where the file was touched since, it is read again. Of what was never
+        proven the present content goes, and nothing that is written after it was looked at.
+        """
+        seen = await asyncio.to_thread(self._tree.sight_settled, asset.path)
+        if asset.state is State.REPLICATED and seen.ctime_ns != asset.ctime_ns:
+            return await rehash(self._catalog, self._tree, asset, settle=0.0)
+        return replace(asset, ctime_ns=seen.ctime_ns)
 
     async def run(self) -> None:
         """Remove the remote copies of tombstones, for ever; also those that an earlier run left."""
@@ -174,6 +186,20 @@ class Registry:
             except (NotFoundError, PreconditionError) as error:
                 log.info("remote copy left alone: %s (%s)", printable(asset.path), error, extra={"asset": asset.id})
         await self._catalog.purged(asset.id)
+
+
+def _require_meant(tree: Tree, asset: Asset) -> None:
+    """Put back what its owner wrote while it was taken away: where no file lease can be had, nothing kept him off.
+
+    Raise ChangedError then, or what looking at it raises.
+    """
+    try:
+        recheck(tree, asset)
+        if asset.state is State.REPLICATED and trashed_sha256(tree, asset) != asset.sha256:
+            raise ChangedError(asset.path, "was written while it was taken away")
+    except FileError:
+        bring_back(tree, asset)
+        raise
 
 
 def _removal(asset: Asset) -> Change:

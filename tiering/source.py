@@ -15,9 +15,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Self
 
-from index.asset import RACY_NS
 from tiering import mime
 from tiering.file_lease import Quiet, writer_done
+from tiering.tree import settled
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -117,11 +117,7 @@ class Source:
         quiet = writer_done(fd)
         if quiet is Quiet.BUSY:
             raise NotYetError("its writer is not done", after=None)
-        sighting = self._tree.sight_fd(self.asset.path, fd)
-        if time.time_ns() - sighting.ctime_ns < RACY_NS:
-            # A second change within the same tick would leave the same time stamps: let the tick pass first.
-            time.sleep(RACY_NS / 1e9)
-            sighting = self._tree.sight_fd(self.asset.path, fd)
+        sighting = settled(lambda: self._tree.sight_fd(self.asset.path, fd))
         if sighting.fingerprint != self.asset.fingerprint:
             raise AlteredError(sighting)
         unsettled = self._settle - (time.time() - sighting.fingerprint.mtime_ns / 1e9)

@@ -18,11 +18,11 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from index.asset import Fingerprint, RelPath, Sighting, path_to_bytes
+from index.asset import RACY_NS, Fingerprint, RelPath, Sighting, path_to_bytes
 from index.rows import clamped
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
 PRIVATE: Final = ".tierd"
@@ -212,6 +212,10 @@ class Tree:
         _require_regular(path, found)
         return sighting_of(path, found)
 
+    def sight_settled(self, path: str) -> Sighting:
+        """Look at a regular file so that any later change shows."""
+        return settled(lambda: self.sight(path))
+
     @staticmethod
     def sight_fd(path: str, fd: int) -> Sighting:
         """Look at an open file."""
@@ -291,6 +295,15 @@ def sighting_of(path: str, found: os.stat_result) -> Sighting:
         found.st_nlink,
         clamped(found.st_atime_ns),
     )
+
+
+def settled(look: Callable[[], Sighting]) -> Sighting:
+    """Look at a file, and once more where its last change is so young that the next could have the same ctime."""
+    seen = look()
+    if time.time_ns() - seen.ctime_ns >= RACY_NS:
+        return seen
+    time.sleep(RACY_NS / 1e9)
+    return look()
 
 
 def sync_directory(directory: int) -> None:
