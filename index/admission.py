@@ -142,15 +142,13 @@ def _is_superseded(known: Asset, found: FoundObject) -> bool:
 
 
 def _is_replaced(known: Asset, found: FoundObject) -> bool:
-    """Whether the object that was known is not there any more, but another one of the same generation.
+    """Whether the object that was known is not there any more, but the one that was sent in its place.
 
-    An upload whose end nobody wrote down leaves it so, where the file went in the same loss of power.
+    An upload whose end nobody wrote down leaves it so, where the file went in the same loss of power. Generations do
+    not tell: the index may have counted on since.
     """
     proof = known.proof
-    if proof is None or known.generation != found.proof.generation:
-        return False
-    # One that says that it is the same content, and has another ETag, is not a later one but a wrong one.
-    return proof.key == found.proof.key and proof.sha256 != found.proof.sha256
+    return proof is not None and proof.key == found.proof.key and proof.sha256 == found.replaces
 
 
 def _add_cold(connection: sqlite3.Connection, found: FoundObject, now: float) -> None:
@@ -182,7 +180,8 @@ def _add_cold(connection: sqlite3.Connection, found: FoundObject, now: float) ->
 
 
 def _supersede(connection: sqlite3.Connection, known: Asset, found: FoundObject, now: float) -> None:
-    proof = found.proof
+    # Never back: a change that was meant for an earlier content would fit again.
+    proof = replace(found.proof, generation=max(known.generation, found.proof.generation))
     if known.state is State.DAMAGED:
         # It was looked for as it had been: here it is as it is.
         known = perform(connection, (Change.about(known, Event.RETRIED, reason="a newer object was found"),), now=now)

@@ -73,12 +73,16 @@ class Observations:
 
 @dataclass(frozen=True, slots=True)
 class FoundObject:
-    """An asset as its object in the store describes it, for an index that does not know it."""
+    """An asset as its object in the store describes it, for an index that does not know it.
+
+    `replaces` is the SHA-256 of the content that was proven when this one was sent.
+    """
 
     id: AssetId
     path: RelPath
     proof: Proof
     content_type: str | None
+    replaces: str | None = None
     type: str | None = None
     fields: Mapping[str, str] = field(default_factory=dict)
     tags: Mapping[str, str] = field(default_factory=dict)

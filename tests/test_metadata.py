@@ -15,7 +15,7 @@ from tiering.metadata import PATH_BYTES, Passport, decode_path, encode_path
 
 S3_METADATA_BYTES = 2048
 
-PASSPORT = Passport(AssetId("f" * 32), 2**62, RelPath("a/b.jpg"), "0" * 64, -(2**62), 0o7777)
+PASSPORT = Passport(AssetId("f" * 32), 2**62, RelPath("a/b.jpg"), "0" * 64, -(2**62), 0o7777, "1" * 64)
 
 
 def short_paths() -> st.SearchStrategy[RelPath]:
@@ -27,6 +27,13 @@ def short_paths() -> st.SearchStrategy[RelPath]:
 def test_a_passport_comes_back_as_it_went(path: RelPath, generation: int, mtime_ns: int, mode: int) -> None:
     """The index can be rebuilt from the bucket alone."""
     passport = replace(PASSPORT, path=path, generation=generation, mtime_ns=mtime_ns, mode=mode)
+    assert Passport.from_metadata(passport.to_metadata()) == passport
+
+
+def test_the_first_content_replaces_none() -> None:
+    """An entry that says nothing is not sent."""
+    passport = replace(PASSPORT, replaces=None)
+    assert "tierd-replaces" not in passport.to_metadata()
     assert Passport.from_metadata(passport.to_metadata()) == passport
 
 
@@ -97,9 +104,9 @@ def test_a_damaged_passport_is_none(name: str, value: str) -> None:
     assert Passport.from_metadata({**PASSPORT.to_metadata(), name: value}) is None
 
 
-@pytest.mark.parametrize("name", sorted(PASSPORT.to_metadata()))
+@pytest.mark.parametrize("name", sorted(replace(PASSPORT, replaces=None).to_metadata()))
 def test_a_passport_that_is_not_whole_is_none(name: str) -> None:
-    """Every entry is needed."""
+    """Every entry is needed, but the one that a first content has not."""
     entries = PASSPORT.to_metadata()
     del entries[name]
     assert Passport.from_metadata(entries) is None

@@ -196,6 +196,9 @@ async def test_a_new_generation_replaces_the_one_it_knows(bench: Bench, content:
     asset = moved(asset, bench.tree, "a.bin")
     assert (await bench.send(asset)).result == "sent"
     assert await bench.holds("a.bin") == content
+    passport = Passport.from_metadata((await bench.store.head("a.bin")).metadata or {})
+    assert passport is not None
+    assert passport.replaces == sha256(b"old"), "the object says what it comes after"
 
 
 @pytest.mark.parametrize("able", [ABLE, replace(ABLE, if_match=False)])

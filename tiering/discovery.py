@@ -122,7 +122,14 @@ def found_in(head: ObjectInfo, *, now: float) -> FoundObject | None:
     )
     label = Label.from_metadata(head.metadata or {})
     return FoundObject(
-        passport.id, passport.path, proof, head.content_type, type=label.type, fields=label.fields, tags=label.tags
+        passport.id,
+        passport.path,
+        proof,
+        head.content_type,
+        passport.replaces,
+        type=label.type,
+        fields=label.fields,
+        tags=label.tags,
     )
 
 

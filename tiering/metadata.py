@@ -24,7 +24,10 @@ _INT64: Final = 2**63
 
 @dataclass(frozen=True, slots=True)
 class Passport:
-    """What an object says about the asset that it is a copy of. `mode` is the permission bits."""
+    """What an object says about the asset that it is a copy of. `mode` is the permission bits.
+
+    `replaces` is the SHA-256 of the content that was proven when this one was sent: what comes after what.
+    """
 
     id: AssetId
     generation: int
@@ -32,10 +35,11 @@ class Passport:
     sha256: str
     mtime_ns: int
     mode: int
+    replaces: str | None = None
 
     def to_metadata(self) -> dict[str, str]:
         """Return the ASCII entries that travel with the object. Raise ValueError where the path is too long."""
-        return {
+        entries = {
             "tierd-id": self.id,
             "tierd-generation": str(self.generation),
             "tierd-path": encode_path(self.path),
@@ -43,6 +47,7 @@ class Passport:
             "tierd-mtime-ns": str(self.mtime_ns),
             "tierd-mode": f"{self.mode:o}",
         }
+        return entries if self.replaces is None else entries | {"tierd-replaces": self.replaces}
 
     @classmethod
     def from_metadata(cls, metadata: Mapping[str, str]) -> Passport | None:
@@ -58,6 +63,7 @@ class Passport:
                 sha256=_matching(_SHA256, metadata["tierd-sha256"]),
                 mtime_ns=_within(int(metadata["tierd-mtime-ns"]), -_INT64, _INT64),
                 mode=_within(int(metadata["tierd-mode"], 8), 0, 0o10000),
+                replaces=_matching(_SHA256, metadata["tierd-replaces"]) if "tierd-replaces" in metadata else None,
             )
         except (KeyError, ValueError):
             return None
@@ -69,7 +75,7 @@ def largest_entries(path: RelPath) -> dict[str, str]:
         encode_path(path)
     except ValueError:
         path = RelPath("")
-    return Passport(AssetId("0" * 32), _INT64 - 1, path, "0" * 64, -_INT64, 0o7777).to_metadata()
+    return Passport(AssetId("0" * 32), _INT64 - 1, path, "0" * 64, -_INT64, 0o7777, "0" * 64).to_metadata()
 
 
 def encode_path(path: RelPath) -> str:

@@ -188,7 +188,13 @@ class Sender:
         asset = source.asset
         sighting = source.sighting
         passport = Passport(
-            asset.id, asset.generation, asset.path, digests.sha256, sighting.fingerprint.mtime_ns, sighting.mode
+            asset.id,
+            asset.generation,
+            asset.path,
+            digests.sha256,
+            sighting.fingerprint.mtime_ns,
+            sighting.mode,
+            replaces=asset.proof.sha256 if asset.proof is not None else None,
         )
         try:
             entries = fitting(passport.to_metadata(), Label(asset.type, asset.fields, asset.tags))
