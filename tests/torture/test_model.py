@@ -20,6 +20,7 @@ from core import MONTH
 from effort import scaled, seeds
 from hypothesis import HealthCheck, Phase, note, seed, settings
 from hypothesis import strategies as st
+from hypothesis.internal.conjecture.providers import HypothesisProvider
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 from mortal import DISK_FAULTS, Judge, Life, Trouble, World, strange
 from owner import PATHS, SIZES, Owner
@@ -72,10 +73,8 @@ class Jury(Judge):
         self.removed_paths: set[str] = set()
         self.doomed: set[bytes] | None = None
         """What is expected at the path that a person is removing."""
-        self.pinned: set[str] = set()
-        """The paths whose pin was answered before this step."""
         self.leased: dict[str, float] = {}
-        """The paths that somebody was told are his, and until when."""
+        """The assets that somebody was told are his, wherever their owner names them, and until when."""
 
     def doom(self, path: str) -> None:
         """A person removes what is at this path now."""
@@ -108,16 +107,22 @@ class Jury(Judge):
         """I2: a file leaves its name only where the intent is written and its copy was looked at a moment ago."""
         if node.data in self.removed_bytes:
             return
-        rows = {row[0]: row[1:] for row in self._world.index.rows("id, state, path, proof_key, proof_etag")}
-        state, raw, key, etag = rows.get(asset_id, ("unknown", b"", "", ""))
+        columns = "id, state, path, proof_key, proof_etag, pinned, size, mtime_ns"
+        rows = {row[0]: row[1:] for row in self._world.index.rows(columns)}
+        state, raw, key, etag, pinned, *looks = rows.get(asset_id, ("unknown", b"", "", "", 0))
         path = raw.decode()
+        if self.doomed is not None and not self._world.disk.grants_leases:
+            # It may be written at this very moment, and is looked at again. Nothing shows that of what was not proven.
+            if state != State.REPLICATED and looks == [len(node.data), node.mtime_ns]:
+                self.doom(path)
+            return
         seen, at = self._world.heads.get(key, ("", -1e9))
         now = self._world.clock.monotonic()
         if state != State.DEMOTING or seen != etag or now - at > 60:
             self._world.violate(f"I2: {path} leaves the disk, {state}, looked at {now - at:.0f} s ago")
-        if path in self.pinned:
+        if pinned:
             self._world.violate(f"{path} leaves the disk though it is pinned")
-        if self.leased.get(path, 0.0) > now:
+        if self.leased.get(asset_id, 0.0) > now:
             self._world.violate(f"{path} leaves the disk though it is leased")
 
     def before_last_unlink(self, node: Node) -> None:
@@ -430,7 +435,7 @@ class Model(RuleBasedStateMachine):
             with suppress(*FAILURES):
                 opened = await core.tiers.open(RelPath(path), wait=30)
                 if opened.lease is not None:
-                    self.jury.leased[path] = self.world.clock.monotonic() + 60
+                    self.jury.leased[opened.asset.id] = self.world.clock.monotonic() + 60
 
         self.act(open_, death, chance)
 
@@ -441,7 +446,6 @@ class Model(RuleBasedStateMachine):
         async def pin(core: Mortal) -> None:
             await _try((core.orders.pin if pinned else core.orders.unpin)(_only(path)))
 
-        self.jury.pinned.discard(path)
         self.act(pin, death, chance)
 
     @rule(path=paths, death=deaths, chance=chances)
@@ -460,7 +464,16 @@ class Model(RuleBasedStateMachine):
                 self.jury.doom(path)
                 return asset
 
+            def sight_and_doom(wanted: str) -> Any:
+                seen = sight(wanted)
+                # What was never proven goes as it is when it is looked at.
+                if (State.REPLICATED, path.encode()) not in self.world.index.rows("state, path"):
+                    self.jury.doom(path)
+                return seen
+
+            sight = core.tree.sight_settled
             core.registry._find = find_and_doom
+            core.tree.sight_settled = sight_and_doom  # type: ignore[method-assign]
             try:
                 await core.registry.remove(RelPath(path))
             except (*FAILURES, UnknownAssetError):
@@ -470,6 +483,7 @@ class Model(RuleBasedStateMachine):
                 await core.registry._purge_all()
             finally:
                 core.registry._find = find
+                core.tree.sight_settled = sight  # type: ignore[method-assign]
 
         self.act(remove, death, chance)
         doomed, self.jury.doomed = self.jury.doomed, None
@@ -539,7 +553,20 @@ class Model(RuleBasedStateMachine):
             return
         self._stop(orderly=orderly, chance=chance)
         self.world.index.lose()
-        self.jury.pinned.clear()
+        self._forget_names()
+
+    def _forget_names(self) -> None:
+        """Expect nothing at a name that the index alone knew: its file is lost, and its object has an older name."""
+        objects = [
+            (passport.path, each.body)
+            for each in self.world.memory._objects.values()
+            if (passport := Passport.from_metadata(each.info.metadata or {})) is not None
+        ]
+        trash = {node.data for node in self.world.disk.files(".tierd/trash").values()}
+        for path, contents in list(self.owner.expected.items()):
+            there = {self.world.disk.content(path), *trash, *(body for name, body in objects if name == path)}
+            if not contents & there:
+                del self.owner.expected[path]
 
     @rule(orderly=st.booleans(), chance=chances)
     def stop(self, chance: int, *, orderly: bool) -> None:
@@ -686,9 +713,6 @@ def _only(path: str) -> Selection:
 STEPS = 60
 LIVES = 40
 CASES = scaled(test=53, quick=53, long=1667)
-OPEN = (398926837, 265509035, 356150334, 317255060)
-"""Seeds whose findings are known and not mended yet (CHANGELOG, known limits): a removal that takes what its owner
-wrote in place meanwhile, and an asset that is called damaged though its object holds a later content of it."""
 
 
 @pytest.fixture(autouse=True)
@@ -699,7 +723,17 @@ def _silence() -> Iterator[None]:
     logging.disable(logging.NOTSET)
 
 
-@pytest.mark.parametrize("case", [case for case in seeds(PART, CASES) if case not in OPEN])
+@pytest.fixture(autouse=True)
+def _alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a seed says is the same in every run.
+
+    Hypothesis draws from the constants of all modules that are loaded, whichever those are, and every line that the
+    product gains would make other cases of the seeds.
+    """
+    monkeypatch.setattr(HypothesisProvider, "_maybe_draw_constant", lambda *_, **__: None)
+
+
+@pytest.mark.parametrize("case", seeds(PART, CASES))
 def test_model(case: int, record_property: Any) -> None:
     """Some lives of sixty steps each, of which none loses or garbles a byte."""
     before = Done.steps, Done.crashes
