@@ -437,7 +437,7 @@ async def test_who_watches_is_told_of_a_row_that_makes_no_sense(catalog: Catalog
     """Also where whoever met it goes on: an index that is not what we wrote must be rebuilt."""
     asset = await discover(catalog)
     watch = asyncio.create_task(catalog.watch())
-    await catalog._commits.share(lambda raw: raw.execute("UPDATE asset SET fields = '[}'").rowcount)
+    await catalog._commits.share(lambda raw: raw.execute("UPDATE asset SET inode = NULL").rowcount)
     with pytest.raises(CorruptIndexError):
         await (catalog.get(asset.id) if how == "read" else catalog.apply(Change.about(asset, Event.CLAIMED)))
     with pytest.raises(CorruptIndexError, match="makes no sense"):
