@@ -55,7 +55,8 @@ def lay_environment() -> None:
     run(UV, "build", "--quiet", "--wheel", "--no-build-isolation", "--python", ".venv/bin/python", "-o", str(BUILD))
     (wheel,) = BUILD.glob("tierd-*.whl")
     run(*install, "--no-deps", str(wheel))
-    shutil.rmtree(packages / "bin", ignore_errors=True)
+    for superfluous in ("bin", "share"):  # The package has its own launcher, and puts the rest where Debian has it.
+        shutil.rmtree(packages / superfluous, ignore_errors=True)
     write(HOME / "pyvenv.cfg", "home = /usr/bin\ninclude-system-site-packages = false\n")
     (HOME / "bin").mkdir()
     (HOME / "bin/python3").symlink_to(f"/usr/bin/{PYTHON}")

@@ -37,6 +37,7 @@ inside env DEBIAN_FRONTEND=noninteractive apt-get -qq install --yes --no-install
   { cat "$ours/apt"; die "apt-get install"; }
 inside systemctl --quiet is-active tierd.service tierd.socket || die "it does not run"
 inside test -s /usr/share/man/man1/tierd.1 -a -s /usr/share/bash-completion/completions/tierd || die "no pages"
+inside test -s /usr/share/tierd/monitoring/alerts.yml || die "no alerts"
 say "installed with one command, and running: $(inside systemctl show -p StatusText tierd)"
 
 media=$root/var/lib/tierd/media
