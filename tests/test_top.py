@@ -103,18 +103,21 @@ def test_on_a_terminal(daemon: Stub) -> None:
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 6, 30, 0, 0))
     command = [TIERD, "--socket", str(daemon.socket_path), "top"]
-    process = subprocess.Popen(command, stdout=theirs, stderr=theirs, start_new_session=True)
-    os.close(theirs)
-    seen = b""
-    while b"\x1b[J" not in seen:
-        seen += os.read(ours, 4096)
+    with subprocess.Popen(command, stdout=theirs, stderr=theirs, start_new_session=True) as process:
+        os.close(theirs)
+        try:
+            seen = b""
+            while b"\x1b[J" not in seen:
+                seen += os.read(ours, 4096)
+            process.send_signal(signal.SIGINT)
+            assert process.wait(60) == 130
+        finally:
+            process.kill()
     begin, _, painted = seen.decode().partition("\x1b[H")
     assert begin == "\x1b[?1049h\x1b[?25l"
     shown = painted.partition("\x1b[J")[0].removesuffix("\x1b[K").split("\x1b[K\r\n")
     assert len(shown) == 6
     assert all(len(line) <= 30 for line in shown)
     assert shown[2] == "safe     1.0 GiB unprotected, "
-    process.send_signal(signal.SIGINT)
-    assert process.wait(60) == 130
     assert os.read(ours, 4096).decode().endswith("\x1b[?25h\x1b[?1049l")
     os.close(ours)
