@@ -657,6 +657,7 @@ async def test_the_list_is_filtered(catalog: Catalog) -> None:
         (Query(fields={"k": "v"}), []),
         (Query(tags={"k": "v"}), [first.path, second.path]),
         (Query(tags={"k": "v", "l": "w"}), [second.path]),
+        (Query(fields={'a"b': "1"}, tags={"l": "w"}), []),
         (Query(pinned=True), [second.path]),
         (Query(pinned=False), [first.path]),
         (Query(states=HOT), [second.path]),
