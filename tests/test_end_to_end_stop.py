@@ -137,6 +137,15 @@ def test_reloaded(bucket: Bucket, launch: Launch) -> None:
     assert daemon.read("a.bin") == b"content"
 
 
+@pytest.fixture
+def _sigio_by_default() -> Iterator[None]:
+    """Ignore no SIGIO: what a process ignores, its children do as well, and other tests here ignore it."""
+    before = signal.signal(signal.SIGIO, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGIO, before)
+
+
+@pytest.mark.usefixtures("_sigio_by_default")
 def test_signals_that_do_nothing(bucket: Bucket, launch: Launch) -> None:
     """SIGIO, which the kernel sends to whoever has a file lease, and SIGPIPE kill nobody."""
     daemon = launch(bucket)
