@@ -168,6 +168,11 @@ class Parts:
         return Turns()
 
     @cached_property
+    def prices(self) -> Prices:
+        """What keeping and moving bytes costs here."""
+        return Prices(**self.settings.prices.model_dump())
+
+    @cached_property
     def policy(self) -> TierPolicy:
         """The order in which assets leave the disk."""
         return POLICIES[self.settings.tiering.policy](self.thermometer.policy)
@@ -407,7 +412,7 @@ class Parts:
         cache, preset = self.settings.cache, PRESETS[self.settings.tiering.preset]
         make = POLICIES[self.settings.tiering.policy]
         marks = Watermarks(cache.high_watermark, cache.low_watermark)
-        return Curve(lambda: make(HeatPolicy(preset)), self.space.usage().capacity, marks)
+        return Curve(lambda: make(HeatPolicy(preset)), self.space.usage().capacity, marks, prices=self.prices)
 
     # What answers.
 
@@ -547,7 +552,7 @@ class Parts:
             curve=self.curve.read,
             counts=self.metrics.counts,
             storage_class=self.settings.store.storage_class or "STANDARD",
-            prices=Prices(**self.settings.prices.model_dump()),
+            prices=self.prices,
             clock=time.time,
             root=self.settings.cache.root,
             store_url=self.store.url,

@@ -12,6 +12,7 @@ from benchmarks.traces import generated
 from daemon import cli
 from tiering.curve import Curve
 from tiering.policies.heat import PRESETS, HeatPolicy
+from tiering.prices import Prices
 from tiering.simulation import HotTier
 from tiering.watermarks import Watermarks
 
@@ -74,6 +75,17 @@ def test_who_saw_everything_knows() -> None:
     assert point.error == pytest.approx(0.0)
     assert point.store_dollars is not None
     assert point.disk_dollars == pytest.approx(capacity / 2**30 * 0.08)
+
+
+def test_what_it_costs_is_what_the_store_asks_here() -> None:
+    """List prices are for who has said nothing."""
+    trace = generated("circles")
+    capacity = trace.footprint // 10
+    curve = Curve(policy, capacity, MARKS, most=10**6, factors=(1.0,), prices=Prices(get=0.0, egress=0.0, disk=8.0))
+    curve.record(reads(trace))
+    (point,) = curve.read().points
+    assert point.store_dollars == 0.0
+    assert point.disk_dollars == pytest.approx(capacity / 2**30 * 8)
 
 
 def test_a_few_reads_are_counted_as_they_were() -> None:

@@ -111,6 +111,9 @@ def _ratio(asked: Sequence[float], found: Sequence[float]) -> tuple[float, float
     return min(1.0, max(0.0, hits / total)), math.sqrt(variance)
 
 
+_LIST_PRICES: Final = Prices()
+
+
 class Curve:
     """Is fed with reads, in any one thread at a time. `capacity` is today's size of the hot tier, in bytes."""
 
@@ -122,9 +125,11 @@ class Curve:
         *,
         most: int = ASSETS_MOST,
         factors: Sequence[float] = FACTORS,
+        prices: Prices = _LIST_PRICES,
     ) -> None:
         self.capacity = capacity
         self._most = most
+        self._prices = prices
         self._threshold = _SPACE
         self._assets: dict[int, int] = {}
         """The hash of every asset in the sample, and its number there."""
@@ -207,7 +212,7 @@ class Curve:
             byte_hit_ratio=byte_hits if can_tell else None,
             byte_error=byte_error if can_tell else None,
             store_dollars=self._dollars(1 - hits, 1 - byte_hits) if can_tell else None,
-            disk_dollars=Prices().of_disk(size),
+            disk_dollars=self._prices.of_disk(size),
         )
 
     def _dollars(self, missed: float, missed_bytes: float) -> float | None:
@@ -216,4 +221,4 @@ class Curve:
         if seconds < MONTH_SECONDS / 720:
             return None
         months = seconds / MONTH_SECONDS
-        return Prices().of_reading(self._requests * missed / months, self._bytes * missed_bytes / months)
+        return self._prices.of_reading(self._requests * missed / months, self._bytes * missed_bytes / months)
