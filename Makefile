@@ -7,7 +7,7 @@ STAMP := .venv/.ready
 TOOLS := strace systemd-analyze
 # Programs of the operating system that the tests use; on Debian each is in the package of its name's first word.
 
-.PHONY: help setup tools run test lint types contracts check torture demo deb rehearsal bench lock format clean
+.PHONY: help setup tools prometheus run test lint types contracts check torture demo deb rehearsal bench lock format clean
 
 help: ## say what there is
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-10s %s\n", $$1, $$2}' Makefile
@@ -25,12 +25,22 @@ $(STAMP): requirements/runtime.txt requirements/dev.txt pyproject.toml
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@touch $(STAMP)
 
-tools: ## see to it that the tests' programs are there; as root on Debian, install them
+tools: setup prometheus ## see to it that the tests' programs are there; on Debian, fetch what is missing
 	@missing=$$(for each in $(TOOLS); do command -v $$each >/dev/null || echo $$each; done); \
 	test -z "$$missing" && exit; \
 	test "$$(id -u)" = 0 && command -v apt-get >/dev/null && apt-get -qq update && \
 	  apt-get -qq install --yes --no-install-recommends $$(for each in $$missing; do echo $${each%%-*}; done) >/dev/null || \
 	  { echo "the tests need:" $$missing "; install them, on Debian and Ubuntu with apt-get" >&2; exit 1; }
+
+prometheus: setup
+# Unpacked into .venv and not installed: Debian's package would start a service, and this needs no root.
+	@PATH="$$PATH:$(CURDIR)/$(BIN)"; command -v prometheus >/dev/null && command -v promtool >/dev/null && exit; \
+	fetch() { apt-get -qq -o APT::Sandbox::User=root download prometheus; }; \
+	work=$$(mktemp -d) && trap 'rm -rf "$$work"' EXIT && cd "$$work" && \
+	{ fetch 2>/dev/null || { test "$$(id -u)" = 0 && apt-get -qq update && fetch; }; } && \
+	  dpkg -x prometheus_*.deb . && cp usr/bin/prometheus usr/bin/promtool "$(CURDIR)/$(BIN)" || \
+	  { echo "the tests need prometheus and promtool; on Debian and Ubuntu both are in the package prometheus:" \
+	    "apt-get install prometheus" >&2; exit 1; }
 
 run: setup ## run the daemon on config.toml, in the foreground
 	@mkdir -p media var

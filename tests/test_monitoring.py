@@ -88,15 +88,14 @@ def test_every_alert_is_tried_and_explained() -> None:
     assert re.findall(r"runbook: docs/runbook.md#(\w+)", ALERTS) == [name.lower() for name in NAMES]
 
 
-def test_alerts_fire_where_they_should(promtool: Path | None, tmp_path: Path) -> None:
+def test_alerts_fire_where_they_should(promtool: Path, tmp_path: Path) -> None:
     """As promtool sees it; and every panel asks something that Prometheus understands."""
     panels = tmp_path / "panels.yml"
     rules = [{"record": f"panel_{number}", "expr": each} for number, each in enumerate(expressions().values())]
     panels.write_text(json.dumps({"groups": [{"name": "panels", "rules": rules}]}))
     assert len({each["expr"] for each in rules}) == len(rules)
-    if promtool is not None:
-        ask(promtool, "check", "rules", MONITORING / "rules.yml", MONITORING / "alerts.yml", panels)
-        ask(promtool, "test", "rules", "tests.yml")
+    ask(promtool, "check", "rules", MONITORING / "rules.yml", MONITORING / "alerts.yml", panels)
+    ask(promtool, "test", "rules", "tests.yml")
 
 
 def ask(promtool: Path, *words: str | Path) -> None:
@@ -172,13 +171,10 @@ def wait(what: str, is_so: Any) -> None:
         time.sleep(0.1)
 
 
-def test_a_real_prometheus_counts_what_we_count(bucket: Bucket, launch: Launch, prometheus: Path | None) -> None:
+def test_a_real_prometheus_counts_what_we_count(bucket: Bucket, launch: Launch, prometheus: Path) -> None:
     """Scraped while assets are uploaded, demoted and read: every figure is that of the hand; every panel has data."""
     daemon = launch(bucket)
     files = {f"{number}.bin": bytes([number]) * 1000 for number in range(12)}
-    if prometheus is None:
-        assert daemon.figure("requests_total") == 0
-        return
     with scraping(prometheus, daemon) as server:
         wait("the first scrape", lambda: server.values("up") == {"": 1.0})
         daemon.drop(files)
