@@ -45,7 +45,7 @@ async def head_content(service: Service, call: Call) -> StreamResponse:
 
 async def get_content(service: Service, call: Call) -> StreamResponse:
     """Answer the bytes, or those that were asked for."""
-    with counted(service.observer) as tally:
+    with counted(service.observer, service.demand) as tally:
         path, conditions = call.path, Conditions.of(call.request.headers)
         if conditions is not None:
             early = await _early_answer(service, path, conditions, tally)
@@ -67,7 +67,7 @@ async def _early_answer(service: Service, path: RelPath, conditions: Conditions,
 
 def _without_bytes(reply: Reply, asset: Asset, entity: Entity, now: float, tally: Tally) -> StreamResponse | None:
     if reply.status == 304:  # noqa: PLR2004 - a status is its own name
-        tally.found(hit=True)
+        tally.found(asset, hit=True)
         return empty_response(304, _headers(asset, entity, now))
     if reply.status == 416:  # noqa: PLR2004 - a status is its own name
         tally.result = "error"
@@ -83,7 +83,7 @@ async def _send_hot(
     try:
         now, entity = service.clock(), _entity(content)
         reply = decide(conditions, entity, now)
-        tally.found(hit=content.hit)
+        tally.found(content.asset, hit=content.hit)
         early = _without_bytes(reply, content.asset, entity, now, tally)
         if early is not None:
             return early
@@ -119,7 +119,7 @@ async def _send_cold(service: Service, call: Call, content: ColdContent, tally: 
         first = await anext(chunks, b"")
         head = stream_response(200, _whole_headers(content.asset, _entity(content), service.clock()))
         head.content_length = content.size
-        tally.found(hit=False)
+        tally.found(content.asset, hit=False)
         await head.prepare(call.request)
         sending = _sending(call, head, tally)
         try:

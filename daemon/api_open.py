@@ -23,9 +23,9 @@ _LONGEST_WAIT: Final = 900
 
 async def open_asset(service: Service, call: Call) -> StreamResponse:
     """Answer where the file is, once it is there; 202 where that takes longer than the client waits."""
-    with counted(service.observer) as tally:
+    with counted(service.observer, service.demand) as tally:
         opened = await service.tiers.open(call.path, wait=call.query(bodies.OpenQuery).wait)
-        tally.found(hit=opened.hit, size=opened.asset.size if opened.ready else 0)
+        tally.found(opened.asset, hit=opened.hit, size=opened.asset.size if opened.ready else 0)
     if opened.ready:
         return json_response(opened_view(opened, now=service.clock()))
     now = service.clock()

@@ -10,9 +10,10 @@ from daemon.meanings import lacking
 from daemon.peers import Right
 from daemon.responses import Lines, bytes_response, json_response
 from daemon.route import JSON_LINES, Route
-from daemon.views import stats_view, status_view
+from daemon.views import incident_view, setback_view, stats_view, status_view, transfer_view, wanted_view
 from index.asset import printable
 from index.lifecycle import State
+from index.listing import Key, Order, Query
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,19 +21,24 @@ if TYPE_CHECKING:
     from aiohttp.web import StreamResponse
 
     from daemon.route import Call, Service
+    from daemon.views import Json
     from tiering.answers import Status
 
 HISTORY_PAGE: Final = 1000
+WAITING_SHOWN: Final = 20
 PROMETHEUS_TEXT: Final = "text/plain; version=0.0.4; charset=utf-8"
 
 
 async def get_health(service: Service, call: Call) -> StreamResponse:  # noqa: ARG001 - handlers are all alike
     """Answer whether hot bytes can be served, and what else needs attention."""
     status = service.inspector.status()
+    return json_response(_health(service, status), status=503 if status.faults else 200)
+
+
+def _health(service: Service, status: Status) -> Json:
     reasons = [*status.faults, *_concerns(status)]
     word = "failing" if status.faults else "degraded" if reasons else "ok"
-    health = {"status": word, "reasons": reasons, "root": printable(str(service.root)), "version": service.version}
-    return json_response(health, status=503 if status.faults else 200)
+    return {"status": word, "reasons": reasons, "root": printable(str(service.root)), "version": service.version}
 
 
 def _concerns(status: Status) -> Iterator[str]:
@@ -61,6 +67,24 @@ async def get_status(service: Service, call: Call) -> StreamResponse:  # noqa: A
     return json_response(status_view(service.inspector.status(), service.rates()))
 
 
+async def get_glance(service: Service, call: Call) -> StreamResponse:  # noqa: ARG001 - handlers are all alike
+    """Answer what a person on call wants to see, in that order."""
+    status = service.inspector.status()
+    waiting, _ = await service.catalog.list(
+        Query(states=(State.STUCK, State.DAMAGED)), limit=WAITING_SHOWN, cursor=None, order=Order(Key.PATH)
+    )
+    return json_response(
+        {
+            "health": _health(service, status),
+            "status": status_view(status, service.rates()),
+            "transfers": [transfer_view(each) for each in service.inspector.transfers()],
+            "read": [wanted_view(each) for each in service.demand.most_read()],
+            "missed": [wanted_view(each) for each in service.demand.most_missed()],
+            "trouble": [*map(setback_view, waiting), *map(incident_view, service.trouble.latest())],
+        }
+    )
+
+
 async def get_stats(service: Service, call: Call) -> StreamResponse:  # noqa: ARG001 - handlers are all alike
     """Answer what there is of what, what happened, and what it costs."""
     figures = await service.catalog.figures()
@@ -87,6 +111,14 @@ async def get_history(service: Service, call: Call) -> StreamResponse:
         await lines.write({"time": each.at, "id": each.asset, "size": each.size, "times": each.times} for each in page)
     return lines.response
 
+
+GLANCE: Final = Route(
+    method="GET",
+    template="/v1/glance",
+    handler=get_glance,
+    summary="Whether data are safe, what moves, what is wanted and what went wrong",
+    answers={200: models.Glance},
+)
 
 PUBLIC: Final = (
     Route(
@@ -117,6 +149,7 @@ ROUTES: Final = (
         summary="Everything at a glance",
         answers={200: models.Status},
     ),
+    GLANCE,
     Route(
         method="GET",
         template="/v1/curve",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from daemon.checks import CHECKS
 from daemon.circumstances import Circumstances
+from daemon.demand import Demand
 from daemon.doctor import examine
 from daemon.fields import class_rule
 from daemon.followers import Followers
@@ -19,6 +20,7 @@ from daemon.route import Service
 from daemon.server import Server
 from daemon.stopping import DRAIN_SECONDS
 from daemon.thresholds import residence, rules, watermarks
+from daemon.trouble import Trouble
 from daemon.watchdog import Pulse, Watchdog
 from tiering.accesses import Accesses
 from tiering.classes import Classes
@@ -450,6 +452,16 @@ class Parts:
         return self._store.credentials_end if isinstance(self._store, S3Store) else 0.0
 
     @cached_property
+    def demand(self) -> Demand:
+        """What people ask for most."""
+        return Demand(clock=time.monotonic)
+
+    @cached_property
+    def trouble(self) -> Trouble:
+        """What went wrong lately."""
+        return Trouble()
+
+    @cached_property
     def tiers(self) -> Tiers:
         """What applications ask for, one asset at a time."""
         cut = self.settings.tiering.admission == "cut"
@@ -549,6 +561,8 @@ class Parts:
             followers=Followers(),
             render_metrics=self.metrics.render,
             rates=self.metrics.rates,
+            demand=self.demand,
+            trouble=self.trouble,
             curve=self.curve.read,
             counts=self.metrics.counts,
             storage_class=self.settings.store.storage_class or "STANDARD",

@@ -3,7 +3,7 @@
 import os
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Annotated, Any, Final
 
@@ -18,7 +18,6 @@ from daemon.units import human_size
 Report = dict[str, Any]
 
 BAR: Final = 40
-LISTED: Final = 20
 _HOME, _CLEAR_LINE, _CLEAR_REST = "\x1b[H", "\x1b[K", "\x1b[J"
 _BEGIN, _END = "\x1b[?1049h\x1b[?25l", "\x1b[?25h\x1b[?1049l"
 
@@ -33,39 +32,34 @@ def top(
     given = options(context)
     client = given.client()
     with _screen() as show:
-        for number, (status, assets) in enumerate(_looks(client), 1):
+        for number, glance in enumerate(_looks(client), 1):
             if given.json:
-                render.show_json(status | {"moving": assets})
+                render.show_json(glance)
             else:
-                show(lines(status, assets))
+                show(lines(glance))
             if number == count:
                 break
             time.sleep(interval)
 
 
-def _looks(client: Client) -> Iterator[tuple[Report, list[Report]]]:
+def _looks(client: Client) -> Iterator[Report]:
     """Yield what is answered each time. A daemon that answered once may be started anew; then it is waited for."""
     answered = False
     while True:
         try:
-            status = client.status()
-            assets = [each for state in ("uploading", "promoting", "stuck", "damaged") for each in _some(client, state)]
+            glance = client.glance()
         except UnreachableError:
             if not answered:
                 raise
             time.sleep(1)
             continue
         answered = True
-        yield status, assets
+        yield glance
 
 
-def _some(client: Client, state: str) -> list[Report]:
-    """Return the first few assets in a state."""
-    return [each for each, _ in zip(client.assets(state=state), range(LISTED), strict=False)]
-
-
-def lines(status: Report, assets: Iterable[Report]) -> list[str]:
-    """Return what is shown: whether data are safe first, then tiers, then what moves and what is in trouble."""
+def lines(glance: Report) -> list[str]:
+    """Return what is shown: whether data are safe first, then hits and tiers, then what moves and what is wrong."""
+    status = glance["status"]
     disk, store, brake, scrub = (status[name] for name in ("disk", "store", "brake", "scrub"))
     states = [f"{state} {number}" for state, number in status["assets"].items() if number]
     shown = [
@@ -73,14 +67,21 @@ def lines(status: Report, assets: Iterable[Report]) -> list[str]:
         ("store", store["url"] if store["reachable"] else f"NOT REACHABLE: {store['reason']}"),
         *([("doubted", scrub["doubt"])] if scrub["doubt"] else []),
         *([("brake", f"ENGAGED: {brake['reason']}: tierd resume")] if brake["engaged"] else []),
+        ("hits", _hits(status["rates"]["hit_ratios"])),
         ("disk", _bar(disk)),
-        ("hits", f"{status['rates']['hit_ratio']:.1%} of requests since the start"),
         ("uploads", _uploads(status)),
         ("assets", ", ".join(states) or "none"),
     ]
     found = [f"{name:<8} {escape(value)}" for name, value in shown]
-    listed = [_asset(each) for each in assets]
-    return [*found, "", *listed] if listed else found
+    for title, rows in (
+        ("moving", map(_transfer, glance["transfers"])),
+        ("read most", map(_wanted, glance["read"])),
+        ("missed most", map(_wanted, glance["missed"])),
+        ("trouble", map(_incident, glance["trouble"])),
+    ):
+        listed = list(rows)
+        found += ["", f"{title}:", *listed] if listed else []
+    return found
 
 
 def _safety(status: Report) -> str:
@@ -110,10 +111,26 @@ def _uploads(status: Report) -> str:
     return f"{said}{left}; promotions: {queue['promoting']}"
 
 
-def _asset(asset: Report) -> str:
-    failure = asset["failure"]
-    reason = f"  {failure['reason']}" if failure else ""
-    return f"{asset['state']:<10} {human_size(asset['size']):>10}  {escape(asset['path'])}{escape(reason)}"
+def _hits(ratios: Report) -> str:
+    """Return the share of hits in each window."""
+    return ", ".join(f"{window} {'-' if ratio is None else f'{ratio:.1%}'}" for window, ratio in ratios.items())
+
+
+def _transfer(transfer: Report) -> str:
+    size, rate, left = (transfer[name] for name in ("size", "bytes_per_second", "seconds_left"))
+    share = f"{transfer['done'] / size:.0%}" if size else "-"
+    pace = "" if left is None else f"  {human_size(rate)}/s, {_age(left)} left"
+    return f"  {transfer['direction']:<9} {share:>4} of {human_size(size):>9}  {escape(transfer['path'])}{pace}"
+
+
+def _wanted(wanted: Report) -> str:
+    return f"  {wanted['times']:>9}  {escape(wanted['path'])}"
+
+
+def _incident(incident: Report) -> str:
+    about = "" if incident["path"] is None else f"{incident['path']}: "
+    times = f" ({incident['times']} times)" if incident["times"] > 1 else ""
+    return f"  {escape(about + incident['what'])}{times}: {incident['remedy']}"
 
 
 def _age(seconds: float) -> str:

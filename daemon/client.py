@@ -203,6 +203,10 @@ class Client:
         """Return how things stand."""
         return self._wire.ask("GET", target("status"))
 
+    def glance(self) -> Json:
+        """Return what a person on call wants to see: health, status, transfers, what is wanted, and trouble."""
+        return self._wire.ask("GET", target("glance"))
+
     def stats(self) -> Json:
         """Return how many assets there are of what, what happened since the start, and what it costs."""
         return self._wire.ask("GET", target("stats"))

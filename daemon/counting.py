@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from daemon.demand import Demand
+    from index.asset import Asset, RelPath
     from tiering.observer import Observer
 
 
@@ -19,16 +21,18 @@ class Tally:
 
     result: str = "error"
     size: int = 0
+    path: RelPath | None = None
 
-    def found(self, *, hit: bool, size: int = 0) -> None:
-        """Say where the bytes come from."""
+    def found(self, asset: Asset, *, hit: bool, size: int = 0) -> None:
+        """Say which asset it is about, and where its bytes come from."""
+        self.path = asset.path
         self.result = "hit" if hit else "miss"
         self.size = size
 
 
 @contextmanager
-def counted(observer: Observer) -> Iterator[Tally]:
-    """Tell the observer how it ended, however that is.
+def counted(observer: Observer, demand: Demand) -> Iterator[Tally]:
+    """Tell the observer how it ended, however that is; and of which asset, where that is known.
 
     A client that leaves while its asset is fetched is a miss: nothing that is here is waited for.
     """
@@ -41,3 +45,5 @@ def counted(observer: Observer) -> Iterator[Tally]:
         raise
     finally:
         observer.requested(tally.result, tally.size)
+        if tally.path is not None:
+            demand.asked(tally.path, tally.result)

@@ -55,7 +55,7 @@ def configure(level: str, form: str, *, secrets: Iterable[str] = (), stream: Tex
     the credentials in the environment, are masked wherever they appear. Calling it again replaces what was set.
     """
     stream = stream or sys.stderr
-    concealed = (*secrets, *(os.environ.get(name, "") for name in _SECRET_VARIABLES))
+    concealed = (*secrets, *known_secrets())
     root = logging.getLogger()
     before, root.handlers[:] = root.handlers[:], [_handler(stream, form, concealed)]
     for handler in before:
@@ -64,6 +64,11 @@ def configure(level: str, form: str, *, secrets: Iterable[str] = (), stream: Tex
     root.setLevel(level.upper())
     for name in QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def known_secrets() -> tuple[str, ...]:
+    """Return the credentials in the environment."""
+    return tuple(os.environ.get(name, "") for name in _SECRET_VARIABLES)
 
 
 def _handler(stream: TextIO, form: str, secrets: tuple[str, ...]) -> logging.Handler:

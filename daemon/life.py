@@ -121,6 +121,7 @@ async def _live(settings: Settings, reload: Callable[[], Settings], passed: sock
                     sealed=sealed,
                     notifier=notifier,
                 )
+                stack.enter_context(parts.trouble.listening())
                 stack.push_async_callback(parts.server.stop)
                 stack.push_async_callback(parts.accesses.flush)
                 reloading = Reloading(settings, reload, apply=parts.adjust, notifier=notifier)

@@ -26,6 +26,7 @@ from prometheus_client import (
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from daemon.hits import Hits
 from daemon.throughput import Throughput
 from index.lifecycle import State
 from tiering.stores.observed import OPERATIONS
@@ -63,6 +64,7 @@ class Rates:
 
     upload_bytes_per_second: float
     hit_ratio: float
+    hit_ratios: Mapping[str, float | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +88,7 @@ class Metrics:
         self._clock = clock
         self._wall_clock = wall_clock
         self._throughput = Throughput(now=clock())
+        self._hits = Hits(now=clock())
         self._registry = registry = CollectorRegistry()
         _describe_build(registry, version)
         self._requests = _Tallies(registry, "requests", "Requests for an asset's bytes, opens included.", _REQUESTS)
@@ -151,10 +154,10 @@ class Metrics:
         return generate_latest(self._registry)
 
     def rates(self) -> Rates:
-        """Return what was uploaded in the last minute, and the hits among the requests since the start."""
+        """Return what was uploaded in the last minute, and the hits among the requests, since the start and lately."""
         hits, misses = self._requests.value("hit"), self._requests.value("miss")
         ratio = hits / (hits + misses) if hits + misses else 0.0
-        return Rates(self._throughput.rate(self._clock()), ratio)
+        return Rates(self._throughput.rate(self._clock()), ratio, self._hits.ratios(self._clock()))
 
     def counts(self) -> Counts:
         """Return what happened since the start."""
@@ -170,6 +173,7 @@ class Metrics:
         """See Observer."""
         result = result if result in _REQUESTS else "error"
         self._requests.add(result)
+        self._hits.add(result, now=self._clock())
         self._request_bytes.add(result, size_bytes)
 
     def uploaded(self, asset: Asset, result: str, seconds: float, sent_bytes: int) -> None:

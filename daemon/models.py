@@ -180,10 +180,11 @@ class Queue(Model):
 
 
 class Rates(Model):
-    """Uploads over the last minute, hits since the start."""
+    """Uploads over the last minute, hits since the start; and of the last 5 minutes, hour and day, null if unasked."""
 
     upload_bytes_per_second: float
     hit_ratio: float
+    hit_ratios: dict[Literal["5m", "1h", "24h"], float | None]
 
 
 class Figures(Model):
@@ -278,6 +279,48 @@ class Health(Model):
     reasons: list[str]
     root: str
     version: str
+
+
+class Transfer(Model):
+    """An asset on its way. A rate is null until bytes have gone; what goes in one piece has none."""
+
+    path: str
+    href: str
+    direction: Literal["upload", "promotion"]
+    size: int
+    done: int
+    bytes_per_second: float | None
+    seconds_left: float | None
+
+
+class Wanted(Model):
+    """How often an asset was asked for."""
+
+    path: str
+    href: str
+    times: int
+
+
+class Incident(Model):
+    """Something that went wrong, of one asset or of none (null), and what to do about it."""
+
+    at: Seconds | None
+    path: str | None
+    href: str | None
+    what: str
+    remedy: str
+    times: int
+
+
+class Glance(Model):
+    """What a person on call wants to see, in that order."""
+
+    health: Health
+    status: Status
+    transfers: list[Transfer]
+    read: list[Wanted]
+    missed: list[Wanted]
+    trouble: list[Incident]
 
 
 class Released(Model):

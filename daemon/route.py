@@ -24,10 +24,12 @@ if TYPE_CHECKING:
 
     from aiohttp.web import BaseRequest
 
+    from daemon.demand import Demand
     from daemon.doctor import Row
     from daemon.followers import Followers
     from daemon.metrics import Counts, Rates
     from daemon.peers import Access, Peer
+    from daemon.trouble import Trouble
     from index.asset import RelPath
     from index.catalog import Catalog
     from tiering.curve import Reading
@@ -72,6 +74,8 @@ class Service:
     followers: Followers
     render_metrics: Callable[[], bytes]
     rates: Callable[[], Rates]
+    demand: Demand
+    trouble: Trouble
     curve: Callable[[], Reading]
     counts: Callable[[], Counts]
     clock: Callable[[], float]

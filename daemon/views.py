@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 from daemon.target import href_of
+from daemon.trouble import REMEDIES
 from index.asset import printable
 from index.lifecycle import UNPROTECTED, State
 from tiering.entity import asset_tag, content_sha256
@@ -16,10 +17,11 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from daemon.metrics import Counts, Rates
-    from index.asset import Asset, Proof
+    from daemon.trouble import Incident
+    from index.asset import Asset, Proof, RelPath
     from index.figures import Figure
     from index.records import Record
-    from tiering.answers import Explanation, Opened, Result, Status
+    from tiering.answers import Explanation, Opened, Result, Status, Transfer
     from tiering.leases import Lease
     from tiering.prices import Prices
 
@@ -138,12 +140,45 @@ def status_view(status: Status, rates: Rates) -> Json:
         "assets": {state: status.assets.get(state, 0) for state in State},
         "bytes": {state: status.bytes.get(state, 0) for state in State},
         "queue": asdict(status.queue),
-        "rates": {"upload_bytes_per_second": rates.upload_bytes_per_second, "hit_ratio": rates.hit_ratio},
+        "rates": asdict(rates),
         "disk": asdict(status.disk),
         "store": {**asdict(status.store), "capabilities": dict(status.store.capabilities)},
         "brake": asdict(status.brake),
         "scrub": asdict(status.scrub),
     }
+
+
+def transfer_view(transfer: Transfer) -> Json:
+    """Return one asset on its way, and how long that will take at the rate it had so far."""
+    rate = transfer.bytes_per_second
+    return {
+        **_names(transfer.path),
+        "direction": transfer.direction,
+        "size": transfer.size,
+        "done": transfer.done,
+        "bytes_per_second": rate,
+        "seconds_left": (transfer.size - transfer.done) / rate if rate else None,
+    }
+
+
+def wanted_view(wanted: tuple[RelPath, int]) -> Json:
+    """Return how often an asset was asked for."""
+    path, times = wanted
+    return {**_names(path), "times": times}
+
+
+def setback_view(asset: Asset) -> Json:
+    """Return an asset that waits for a person, and what helps it."""
+    failure = asset.failure
+    what, remedy = f"it is {asset.state}", "see why: tierd explain"
+    if failure is not None:
+        what, remedy = f"{what}: {failure.message}", REMEDIES.get(failure.code, remedy)
+    return {"at": None, **_names(asset.path), "what": what, "remedy": remedy, "times": 1}
+
+
+def incident_view(incident: Incident) -> Json:
+    """Return what was logged."""
+    return {"path": None, "href": None, **asdict(incident)}
 
 
 def stats_view(figures: Sequence[Figure], counts: Counts, rates: Rates, prices: Prices, storage_class: str) -> Json:
@@ -156,7 +191,7 @@ def stats_view(figures: Sequence[Figure], counts: Counts, rates: Rates, prices: 
         "campaigns": _totalled(figures, "campaign"),
         "media_types": _totalled(figures, "media_type"),
         **asdict(counts),
-        "rates": {"upload_bytes_per_second": rates.upload_bytes_per_second, "hit_ratio": rates.hit_ratio},
+        "rates": asdict(rates),
         "cost": cost,
     }
 

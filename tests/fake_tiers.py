@@ -32,6 +32,7 @@ from tiering.answers import (
     Queue,
     Result,
     Status,
+    Transfer,
     VerifyProgress,
     VerifyReport,
 )
@@ -283,6 +284,9 @@ class FakeTiers:
     def status(self) -> Status:
         self.calls.append("status")
         return self.now
+
+    def transfers(self) -> list[Transfer]:
+        return []
 
     async def verify(self, *, deep: bool) -> AsyncIterator[VerifyProgress | VerifyReport]:
         await self._asked("verify", deep=deep)

@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 from fake_tiers import NOW, FakeObserver, FakeTiers
 
+from daemon.demand import Demand
 from daemon.followers import Followers
 from daemon.limits import Limits
 from daemon.metrics import Metrics
 from daemon.peers import Access
 from daemon.route import Service
 from daemon.server import Server
+from daemon.trouble import Trouble
 from tiering.curve import Point, Reading
 
 if TYPE_CHECKING:
@@ -234,6 +236,8 @@ async def serve(
         render_metrics=metrics.render,
         curve=lambda: READING,
         rates=metrics.rates,
+        demand=Demand(clock=lambda: NOW),
+        trouble=Trouble(),
         counts=metrics.counts,
         clock=lambda: NOW,
         root=root,

@@ -336,7 +336,11 @@ async def test_status_has_everything(served: Served) -> None:
     shown = as_promised(models.Status, await served.get("/v1/status"))
     assert shown["assets"] == dict.fromkeys(State, 0) | {"replicated": 2, "cold": 1}
     assert shown["store"]["capabilities"] == {"conditional": True}
-    assert shown["rates"] == {"upload_bytes_per_second": 0.0, "hit_ratio": 0.0}
+    assert shown["rates"] == {
+        "upload_bytes_per_second": 0.0,
+        "hit_ratio": 0.0,
+        "hit_ratios": {"5m": None, "1h": None, "24h": None},
+    }
 
 
 @pytest.mark.parametrize(

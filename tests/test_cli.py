@@ -40,7 +40,7 @@ STATUS: dict[str, Any] = {
         "oldest_unprotected_seconds": 7.4,
         "unprotected_bytes": 5,
     },
-    "rates": {"upload_bytes_per_second": 1024.0, "hit_ratio": 0.5},
+    "rates": {"upload_bytes_per_second": 1024.0, "hit_ratio": 0.5, "hit_ratios": {"5m": None, "1h": 0.5, "24h": 0.5}},
     "disk": {"total": 4096, "free": 2048, "used": 2053, "limit": 4096, "high": 0.9, "low": 0.8, "full": False},
     "store": {"url": "s3://b", "reachable": True, "reason": "", "capabilities": {}},
     "brake": {"engaged": False, "reason": "", "since": None, "missing": 0},

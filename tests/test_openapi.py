@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 CONTRACT = """
 GET /v1/health
 GET /v1/status
+GET /v1/glance
 GET /v1/stats
 GET /v1/assets
 GET /v1/assets/{path}

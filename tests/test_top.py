@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from stub import Answer, Stub, asset
+from stub import Answer, Stub
 
 from daemon.cli_top import lines
 
@@ -30,7 +30,7 @@ WELL: dict[str, Any] = {
     "queue": {
         "waiting": 0, "uploading": 0, "promoting": 0, "oldest_unprotected_seconds": 0.0, "unprotected_bytes": 0,
     },
-    "rates": {"upload_bytes_per_second": 0.0, "hit_ratio": 0.5},
+    "rates": {"upload_bytes_per_second": 0.0, "hit_ratio": 0.5, "hit_ratios": {"5m": None, "1h": 0.75, "24h": 0.5}},
     "disk": {"total": 9, "free": GIB, "used": GIB, "limit": 2 * GIB, "high": 0.9, "low": 0.8, "full": False},
     "store": {"url": "s3://b", "reachable": True, "reason": "", "capabilities": {}},
     "brake": {"engaged": False, "reason": "", "since": None, "missing": 0},
@@ -41,40 +41,72 @@ ILL: dict[str, Any] = WELL | {
     "queue": {
         "waiting": 3, "uploading": 1, "promoting": 0, "oldest_unprotected_seconds": 7300.0, "unprotected_bytes": GIB,
     },
-    "rates": {"upload_bytes_per_second": GIB / 600, "hit_ratio": 0.0},
+    "rates": WELL["rates"] | {"upload_bytes_per_second": GIB / 600},
     "disk": WELL["disk"] | {"used": 2 * GIB, "full": True},
     "store": WELL["store"] | {"reachable": False, "reason": "it hangs"},
     "brake": WELL["brake"] | {"engaged": True, "reason": "all are gone"},
     "scrub": WELL["scrub"] | {"doubt": "too much"},
 }  # fmt: skip
-STUCK = asset("a\x1b[2J.jpg", "stuck", failure={"code": "conflict", "reason": "not ours"})
+QUIET: dict[str, Any] = {"health": {}, "status": WELL, "transfers": [], "read": [], "missed": [], "trouble": []}
+BUSY: dict[str, Any] = {
+    "health": {},
+    "status": ILL,
+    "transfers": [
+        {
+            "path": "big.mov", "href": "big.mov", "direction": "upload", "size": GIB, "done": GIB // 4,
+            "bytes_per_second": GIB / 8, "seconds_left": 6.0,
+        },
+        {
+            "path": "e", "href": "e", "direction": "promotion", "size": 0, "done": 0,
+            "bytes_per_second": None, "seconds_left": None,
+        },
+    ],
+    "read": [{"path": "a", "href": "a", "times": 12}],
+    "missed": [{"path": "b\n", "href": "b%0A", "times": 3}],
+    "trouble": [
+        {"at": None, "path": "a\x1b[2J.jpg", "href": "", "what": "it is stuck", "remedy": "rename it", "times": 1},
+        {"at": 1.0, "path": None, "href": None, "what": "promotion failed", "remedy": "wait", "times": 4},
+    ],
+}  # fmt: skip
 
 
 def test_what_is_well_is_short() -> None:
     """A line each, and the bar has its marks."""
-    assert lines(WELL, []) == [
+    assert lines(QUIET) == [
         "safe     everything has a proven remote copy",
         "store    s3://b",
+        "hits     5m -, 1h 75.0%, 24h 50.0%",
         "disk     [####################............|...|...] 50% of 2.0 GiB, 1.0 GiB free",
-        "hits     50.0% of requests since the start",
         "uploads  0 under way, 0 waiting, 0 B/s; promotions: 0",
         "assets   replicated 2",
     ]
 
 
 def test_what_is_wrong_is_told() -> None:
-    """With its reason; and no name plays with the terminal."""
-    assert lines(ILL, [STUCK]) == [
+    """With its remedy; and no name plays with the terminal."""
+    assert lines(BUSY) == [
         "safe     1.0 GiB unprotected, the oldest for 2 h, 1 STUCK, 2 DAMAGED",
         "store    NOT REACHABLE: it hangs",
         "doubted  too much",
         "brake    ENGAGED: all are gone: tierd resume",
+        "hits     5m -, 1h 75.0%, 24h 50.0%",
         "disk     [################################|###|###] 100% of 2.0 GiB, 1.0 GiB free, FULL",
-        "hits     0.0% of requests since the start",
         "uploads  1 under way, 3 waiting, 1.7 MiB/s, about 10 min left; promotions: 0",
         "assets   new 3, stuck 1, damaged 2",
         "",
-        "stuck             5 B  a\\x1b[2J.jpg  not ours",
+        "moving:",
+        "  upload     25% of   1.0 GiB  big.mov  128.0 MiB/s, 6 s left",
+        "  promotion    - of       0 B  e",
+        "",
+        "read most:",
+        "         12  a",
+        "",
+        "missed most:",
+        "          3  b\\n",
+        "",
+        "trouble:",
+        "  a\\x1b[2J.jpg: it is stuck: rename it",
+        "  promotion failed (4 times): wait",
     ]
 
 
@@ -82,8 +114,7 @@ def test_what_is_wrong_is_told() -> None:
 def daemon(tmp_path: Path) -> Iterator[Stub]:
     """One that is ill."""
     with Stub(tmp_path / "s") as stub:
-        stub.answers["GET /v1/status"] = Answer(ILL)
-        stub.answers["GET /v1/assets"] = Answer({"assets": [STUCK], "cursor": None})
+        stub.answers["GET /v1/glance"] = Answer(BUSY)
         yield stub
 
 
@@ -95,7 +126,7 @@ def test_elsewhere_than_on_a_terminal(daemon: Stub) -> None:
     assert "\x1b" not in done.stdout
     done = subprocess.run([*command, "--json"], capture_output=True, text=True, timeout=60, check=True)
     first, second = map(json.loads, done.stdout.splitlines())
-    assert first == second == ILL | {"moving": [STUCK] * 4}
+    assert first == second == BUSY
 
 
 def test_on_a_terminal(daemon: Stub) -> None:

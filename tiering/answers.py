@@ -130,6 +130,26 @@ class Queue:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Transfer:
+    """An asset on its way to the store (`upload`) or back (`promotion`): `moved` bytes of it went within `seconds`.
+
+    `done` includes what an earlier run has sent.
+    """
+
+    path: RelPath
+    direction: str
+    size: int
+    done: int
+    moved: int
+    seconds: float
+
+    @property
+    def bytes_per_second(self) -> float | None:
+        """How fast it went so far; None before the first byte."""
+        return self.moved / self.seconds if self.moved and self.seconds > 0 else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Disk:
     """The local disk: `limit` is what may be used, `high` and `low` are parts of it.
 

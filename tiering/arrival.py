@@ -53,6 +53,11 @@ class Stream:
         self._ended = True
         self._landing.close()
 
+    @property
+    def arrived(self) -> int:
+        """How many bytes are on the disk."""
+        return self._landing.written
+
     def follow(self) -> Reader | None:
         """Begin to read along; None where it has ended."""
         return None if self._ended else Reader(self, self._landing.open_reader())
@@ -113,15 +118,17 @@ class Arrival:
     def __init__(self, asset: Asset) -> None:
         self.asset = asset
         self.stream: Stream | None = None
+        self.since = 0.0
         self._begun = asyncio.Event()
         self._done: asyncio.Future[Asset] = asyncio.get_running_loop().create_future()
 
     def __repr__(self) -> str:
         return f"<Arrival {self.asset.id} {'done' if self._done.done() else 'under way'}>"
 
-    def begin(self, stream: Stream) -> None:
+    def begin(self, stream: Stream, *, now: float) -> None:
         """Bytes are about to arrive."""
         self.stream = stream
+        self.since = now
         self._begun.set()
 
     def finish(self, asset: Asset) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import heapq
 from typing import TYPE_CHECKING, Final
 
 from index.lifecycle import UNPROTECTED, State
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
     from index.asset import Asset, RelPath
     from index.catalog import Catalog
+    from tiering.answers import Transfer
     from tiering.keeper import Keeper
     from tiering.prober import Prober
     from tiering.promoter import Promoter
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from tiering.uploader import Uploader
 
 SAMPLE_SECONDS: Final = 1.0
+TRANSFERS_SHOWN: Final = 20
 
 
 class Inspector:
@@ -85,6 +88,11 @@ class Inspector:
             faults=faults,
             unwatched=str(self._reconciler.blind),
         )
+
+    def transfers(self) -> list[Transfer]:
+        """Return what is on its way, those first that have most before them."""
+        under_way = [*self._uploader.transfers(), *self._promoter.transfers()]
+        return heapq.nlargest(TRANSFERS_SHOWN, under_way, key=lambda each: each.size - each.done)
 
     def _disk(self) -> tuple[Disk, tuple[str, ...]]:
         """Return the disk, and why hot bytes cannot be served from it, if that is so."""

@@ -52,6 +52,7 @@ class Multipart:
         asset = source.asset
         resumed = await self._resume(asset, key, digests)
         upload_id, have = resumed or (await self._begin(asset, key, digests, attributes), [])
+        source.kept = sum(part.size for part in have)
         missing = sorted(set(range(1, len(digests.part_md5s) + 1)) - {part.number for part in have})
         sent = await self._send_parts(source, key, upload_id, digests, missing)
         parts = sorted([*have, *sent], key=lambda part: part.number)
@@ -104,6 +105,7 @@ class Multipart:
             # In a call of its own, so that the bytes are gone when the budget is given back.
             part = await self._read_and_put(source, key, upload_id, digests, number)
         await self._catalog.record_part(source.asset.id, UploadedPart(part.number, part.etag, part.size))
+        source.sent += part.size
         return part
 
     async def _read_and_put(self, source: Source, key: str, upload_id: str, digests: Digests, number: int) -> Part:

@@ -12,6 +12,7 @@ from index.asset import Failure, ProofMethod, printable
 from index.changes import Change
 from index.errors import IndexFullError, StaleTransitionError
 from index.lifecycle import Event
+from tiering.answers import Transfer
 from tiering.arrival import Arrival, Stream
 from tiering.landing import ContentError, Landing
 from tiering.outcome import DamagedError, NoSpaceError, RestoringError, TierError
@@ -84,6 +85,22 @@ class Promoter:
     def is_under_way(self, asset: Asset) -> bool:
         """Whether it is being promoted."""
         return asset.id in self._arrivals
+
+    def transfers(self) -> list[Transfer]:
+        """Return what is on its way back."""
+        now = self._clock()
+        return [
+            Transfer(
+                path=arrival.asset.path,
+                direction="promotion",
+                size=arrival.stream.size,
+                done=arrival.stream.arrived,
+                moved=arrival.stream.arrived,
+                seconds=now - arrival.since,
+            )
+            for arrival in self._arrivals.values()
+            if arrival.stream is not None
+        ]
 
     def begin(self, asset: Asset) -> Arrival:
         """Begin to promote a cold asset, or join who has begun. Raise UnavailableError where the daemon is ending."""
@@ -202,7 +219,7 @@ class Promoter:
     async def _download(self, arrival: Arrival, asset: Asset, proof: Proof) -> Sighting:
         landing = await asyncio.to_thread(Landing, self._tree, asset.path, proof.size)
         stream = Stream(landing)
-        arrival.begin(stream)
+        arrival.begin(stream, now=self._clock())
         try:
             await self._receive_or_ask_again(landing, stream, proof)
             sighting = await asyncio.to_thread(

@@ -80,6 +80,10 @@ class Source:
 
     sighting: Sighting
     """The file as it was when it was opened."""
+    kept = 0
+    """Bytes of it that the store had before this upload began ..."""
+    sent = 0
+    """... and those that this one has brought there."""
 
     def __init__(self, tree: Tree, asset: Asset, *, settle: float) -> None:
         self._tree = tree

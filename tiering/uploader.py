@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
 from index.asset import Failure, printable
 from index.changes import Change
 from index.errors import IndexFaultError, StaleTransitionError
 from index.lifecycle import Event, State
+from tiering.answers import Transfer
 from tiering.pacing import RETRY_MOST, backoff
 from tiering.source import AlteredError, NotYetError, Source
 from tiering.store import CredentialsError, RefusedError, StoreError, ThrottledError, UnavailableError
@@ -18,7 +19,7 @@ from tiering.tree import FileError, MissingError, NotRegularError
 from tiering.turns import Turns
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterator
 
     from index.asset import Asset, AssetId
     from index.catalog import Catalog
@@ -69,10 +70,26 @@ class Uploader:
         self._stopping = asyncio.Event()
         self._attempts: dict[AssetId, asyncio.Task[None]] = {}
         self._turns = Turns()
+        self._sources: dict[Source, float] = {}
         self.under_way = 0
 
     def __repr__(self) -> str:
         return f"<Uploader {self.under_way} under way, {self._pacer!r}>"
+
+    def transfers(self) -> list[Transfer]:
+        """Return what is on its way to the store."""
+        now = self._clock()
+        return [
+            Transfer(
+                path=source.asset.path,
+                direction="upload",
+                size=source.size,
+                done=source.kept + source.sent,
+                moved=source.sent,
+                seconds=now - since,
+            )
+            for source, since in self._sources.items()
+        ]
 
     def stop(self) -> None:
         """Claim nothing more; `run` ends when what was claimed is done."""
@@ -163,8 +180,17 @@ class Uploader:
         if able is None:
             raise UnavailableError("the store has not yet shown what it can be trusted with")
         asset = await self._describe(asset)
-        with Source(self._tree, asset, settle=self._settle) as source:
+        with Source(self._tree, asset, settle=self._settle) as source, self._shown(source):
             return await self._sender.send(source, able)
+
+    @contextmanager
+    def _shown(self, source: Source) -> Iterator[None]:
+        """Have it among the transfers while the block runs."""
+        self._sources[source] = self._clock()
+        try:
+            yield
+        finally:
+            del self._sources[source]
 
     def _pace(self, error: Exception) -> None:
         if isinstance(error, ThrottledError):
