@@ -1,6 +1,5 @@
 """Commands that say how much of a host's media is in the store, and what it takes and costs to have it there."""
 
-import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,13 +10,12 @@ import typer
 from daemon import render
 from daemon.cli_operations import compare, show_report
 from daemon.cli_options import Code, options
+from daemon.cli_settings import prices_of, settings_for
 from daemon.client import TierdError
-from daemon.sources import ConfigError, find_file
 from daemon.units import human_size, parse_size
 
 if TYPE_CHECKING:
     from daemon.settings import Settings
-    from tiering.prices import Prices
 
 _UNSURE: Final = "-"
 
@@ -70,7 +68,7 @@ def estimate(
     """Say what uploading everything takes, and what keeping it costs a month by storage class. Changes nothing."""
     given = options(context)
     rate = _rate(bandwidth)
-    settings = _settings(given.config)
+    settings = settings_for(given.config, "upload", "prices")
     amounts: dict[str, Amount] = {}
     for media, size in _files(paths or [settings.cache.root], settings):
         amount = amounts.setdefault(media, Amount())
@@ -82,17 +80,6 @@ def estimate(
         render.show_json(found)
     else:
         _show(found)
-
-
-def _settings(named: Path | None) -> "Settings":
-    """Return the settings. Raise ConfigError where uploads or prices are wrong; a cache root may come later."""
-    from daemon import config  # noqa: PLC0415 - takes long
-
-    settings, problems = config.judge(find_file(named, os.environ), os.environ)
-    concerned = [problem for problem in problems if problem.key.partition(".")[0] in {"", "upload", "prices"}]
-    if concerned:
-        raise ConfigError(concerned)
-    return settings
 
 
 def _rate(text: str | None) -> int | None:
@@ -132,7 +119,7 @@ def _requests(size: int, settings: "Settings") -> int:
 
 
 def _summary(amounts: dict[str, Amount], settings: "Settings", rate: int | None) -> dict[str, Any]:
-    prices = _prices(settings)
+    prices = prices_of(settings)
     size, requests = (sum(getattr(amount, name) for amount in amounts.values()) for name in ("bytes", "requests"))
     return {
         "media_types": {
@@ -145,12 +132,6 @@ def _summary(amounts: dict[str, Amount], settings: "Settings", rate: int | None)
         "month": prices.of_keeping(size),
         "seconds": None if rate is None else size / rate,
     }
-
-
-def _prices(settings: "Settings") -> "Prices":
-    from tiering.prices import Prices  # noqa: PLC0415 - only this command counts
-
-    return Prices(**settings.prices.model_dump())
 
 
 def _show(found: dict[str, Any]) -> None:

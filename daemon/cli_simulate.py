@@ -13,6 +13,7 @@ import typer
 
 from daemon import render
 from daemon.cli_options import Code, Options, options
+from daemon.cli_settings import prices_of, settings_for
 from daemon.client import TierdError
 from daemon.plot import Line, plot
 from daemon.units import human_size, parse_size
@@ -76,9 +77,11 @@ def simulate(
     given = options(context)
     marks, cut = _marks(watermarks), _choice("--admission", admission, ("off", "cut")) == "cut"
     kinds = [*_kinds(policy, preset)]
+    prices = prices_of(settings_for(given.config, "prices"))
     name, requests, broken = _requests(given, trace, from_history=from_history)
     cases = [Case(*kind, capacity) for capacity in _sizes(size, requests.footprint) for kind in kinds]
-    results = [*_results(requests, cases, marks, name=name, cut=cut)]
+    tallies = _tallies(requests, cases, marks, cut=cut)
+    results = [_result(name, case, tally, prices) for case, tally in tallies]
     if given.json:
         render.show_json({"results": results})
     else:
@@ -171,22 +174,19 @@ def _end(name: str, broken: Broken) -> Code:
     return Code.PARTLY_FAILED
 
 
-def _results(
-    trace: Trace, cases: Sequence[Case], marks: Watermarks, *, name: str, cut: bool
-) -> Iterator[dict[str, Any]]:
+def _tallies(trace: Trace, cases: Sequence[Case], marks: Watermarks, *, cut: bool) -> Iterator[tuple[Case, Tally]]:
     whole = len(trace) * len(cases)
     with render.progress("simulate") as show:
         for number, case in enumerate(cases):
             told = partial(_tell, show, number * len(trace), whole, f"{case.name} at {human_size(case.size)}")
-            tally = run(trace, case.make(), case.size, marks, cut=cut, told=told)
-            yield _result(name, case, tally)
+            yield case, run(trace, case.make(), case.size, marks, cut=cut, told=told)
 
 
 def _tell(show: render.Progress, before: int, whole: int, text: str, done: int) -> None:
     show(before + done, whole, text)
 
 
-def _result(name: str, case: Case, tally: Tally) -> dict[str, Any]:
+def _result(name: str, case: Case, tally: Tally, prices: Prices) -> dict[str, Any]:
     return {
         "trace": name,
         "policy": case.policy,
@@ -197,7 +197,7 @@ def _result(name: str, case: Case, tally: Tally) -> dict[str, Any]:
         "bytes_promoted": tally.promoted_bytes,
         "bytes_demoted": tally.demoted_bytes,
         "requests": tally.requests,
-        "dollars": Prices().of_reading(tally.misses, tally.miss_bytes),
+        "dollars": prices.of_reading(tally.misses, tally.miss_bytes),
     }
 
 

@@ -58,6 +58,19 @@ def test_what_it_says(trace: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert found[-1]["object_miss_ratio"] == found[-2]["bytes_promoted"] == 0
 
 
+def test_money_is_counted_as_the_configuration_says(trace: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """Its prices, whatever else is in it; a wrong price is refused before anything is simulated."""
+    config = trace.with_name("config.toml")
+    config.write_text("[prices]\nget = 125\negress = 0\n[cache]\nroot = 7\n")
+    found = results(capfd, str(trace), "--policy", "lru", "--size", "10B", "--watermarks", "1/1")
+    assert found[0]["dollars"] == 1.0
+    config.write_text("[prices]\nget = -1\n")
+    assert cli.run(["simulate", str(trace)]) == 78
+    out, err = capfd.readouterr()
+    assert "prices.get" in err
+    assert not out
+
+
 def test_presets_and_admission(trace: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """Each preset is a case of its own; `cut` is taken."""
     found = results(capfd, str(trace), "--preset", "bytes, requests", "--size", "10B", "--admission", "cut")
