@@ -19,7 +19,7 @@ from daemon.peers import Access
 from daemon.route import Service
 from daemon.server import Server
 from daemon.stopping import DRAIN_SECONDS
-from daemon.thresholds import residence, rules, watermarks
+from daemon.thresholds import residence, rollout, rules, watermarks
 from daemon.trouble import Trouble
 from daemon.watchdog import Pulse, Watchdog
 from tiering.accesses import Accesses
@@ -152,6 +152,8 @@ class Parts:
         self.space.size_limit = settings.cache.size_limit
         self.planner.residence = residence(settings)
         self.planner.rules = rules(settings)
+        self.planner.rollout = self.rekeyer.rollout = rollout(settings)
+        self.uploader.follow(self.planner.rollout)
         self.keeper.watermarks = watermarks(settings)
         self.keeper.interval = settings.tiering.interval.total_seconds()
         self.bandwidth.rate = settings.upload.bandwidth
@@ -192,7 +194,13 @@ class Parts:
     @cached_property
     def planner(self) -> Planner:
         """Which assets may leave the disk, and which stay."""
-        return Planner(residence(self.settings), self.policy, is_leased=self.leases.is_held, rules=rules(self.settings))
+        return Planner(
+            residence(self.settings),
+            self.policy,
+            is_leased=self.leases.is_held,
+            rules=rules(self.settings),
+            rollout=rollout(self.settings),
+        )
 
     @cached_property
     def clearance(self) -> Clearance:
@@ -294,6 +302,7 @@ class Parts:
             prober=self.prober,
             alone_at=self.sender.alone_at,
             clock=time.time,
+            rollout=self.planner.rollout,
         )
 
     @cached_property
@@ -309,6 +318,7 @@ class Parts:
             observer=self.metrics,
             clock=time.time,
             settle=self.settings.upload.settle.total_seconds(),
+            rollout=self.planner.rollout,
         )
 
     @cached_property

@@ -28,6 +28,7 @@ OF_THE_STORE: Final[tuple[tuple[str, Check[Circumstances]], ...]] = (
     ("proof", checks_store.capabilities),
     ("uploads", checks_store.multiparts),
     ("bucket", checks_store.bucket),
+    ("roll-out", checks_store.roll_out),
 )
 CHECKS: Final = (*ON_THIS_HOST, *OF_THE_STORE)
 """What is looked at by the daemon where one runs, else by whoever asks."""

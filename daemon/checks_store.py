@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Final
 
 from daemon.doctor import failed, ok, warning
 from daemon.meanings import MEANINGS
+from daemon.thresholds import rollout
 from daemon.wishing import wishes
 from tiering.bucket.plan import Outcome
 from tiering.bucket.setup import Setup
+from tiering.rollout import Mode
 from tiering.store import StoreError
 from tiering.stores.s3 import S3Store
 
@@ -109,6 +111,15 @@ async def multiparts(at: Circumstances) -> list[Finding]:
         said = f"{old} multipart uploads are older than a day, and nobody will finish them"
         return [warning(said, "the daemon aborts them within six hours; a lifecycle rule of the bucket would, too")]
     return [ok(f"{len(pending)} multipart uploads that are not ours are under way, none for more than a day")]
+
+
+async def roll_out(at: Circumstances) -> list[Finding]:
+    """Which assets are to be in the store."""
+    found = rollout(at.settings)
+    if found.mode is Mode.S3:
+        return [ok("all assets are to be in the store")]
+    share = "none of the assets is" if found.mode is Mode.LOCAL else f"{found.percent:g} % of all paths are"
+    return [ok(f"[store] mode is {found.mode}: {share} to be in the store; tierd status counts the others")]
 
 
 async def bucket(at: Circumstances) -> list[Finding]:

@@ -47,10 +47,20 @@ def status(context: typer.Context) -> None:
                 + (": full" if disk["full"] else ""),
             ),
             ("store", _store(store)),
+            *_rollout(found["rollout"]),
             ("brake", _brake(brake)),
             ("scrub", _scrub(found["scrub"], found["assets"].get("cold", 0))),
         )
     )
+
+
+def _rollout(rollout: dict[str, Any]) -> list[tuple[str, str]]:
+    """Say how far it has come, where it has not come to its end."""
+    if rollout["mode"] == "s3" and not rollout["outside"]:
+        return []
+    on_disk = f"{rollout['outside']} assets ({human_size(rollout['outside_bytes'])}) are on this disk only, as it asks"
+    share = f", {rollout['percent']:g} % of all paths" if rollout["mode"] == "hybrid" else ""
+    return [("roll-out", f"{rollout['mode']}{share}; {on_disk}")]
 
 
 def _store(store: dict[str, Any]) -> str:
@@ -243,4 +253,6 @@ def _unprotected(queue: Report) -> str:
 
 def _left(step: Report) -> str:
     stuck = step["stuck"] if isinstance(step["stuck"], int) else len(step["stuck"])
-    return f"{step['unprotected']} unprotected ({human_size(step['unprotected_bytes'])}), {stuck} of them stuck"
+    said = f"{step['unprotected']} unprotected ({human_size(step['unprotected_bytes'])}), {stuck} of them stuck"
+    outside = step.get("outside", 0)
+    return f"{said}; {outside} more on this disk only, as [store] mode asks" if outside else said

@@ -107,9 +107,14 @@ def _finish(client: Client, path: str, *, force: bool) -> dict[str, Any]:
 
 
 def _settle(client: Client, path: str) -> dict[str, Any]:
-    while (asset := client.asset(path))["state"] not in _SETTLED:
+    while not _is_settled(asset := client.asset(path)):
         time.sleep(POLL_SECONDS)
     return asset
+
+
+def _is_settled(asset: dict[str, Any]) -> bool:
+    """Whether nothing more happens by itself; what the roll-out leaves on disk shows that as its failure."""
+    return asset["state"] in _SETTLED or (asset["failure"] or {}).get("code") == "outside"
 
 
 def _copy_in(source: Path, target: Path) -> None:

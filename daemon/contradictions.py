@@ -43,6 +43,7 @@ def find_contradictions(settings: Settings) -> Iterator[Contradiction]:
     yield from _rules(settings)
     yield from _places(settings)
     yield from _provider(settings)
+    yield from _rollout(settings)
     yield from _classes(settings)
     yield from _bucket_rules(settings)
     yield from _layout(settings)
@@ -128,6 +129,15 @@ def _provider(settings: Settings) -> Iterator[Contradiction]:
             ("store.provider", "store.url"),
             f"'{store.provider}' does not serve {store.scheme}: URLs ({store.url})",
             "leave provider out, it follows from the URL, or change the URL",
+        )
+
+
+def _rollout(settings: Settings) -> Iterator[Contradiction]:
+    if settings.store.mode == "hybrid" and settings.store.percent is None:
+        yield Contradiction(
+            ("store.mode", "store.percent"),
+            "it is 'hybrid', and nothing says how many assets go to the store",
+            "set percent, as in percent = 10; or choose 'local' or 's3'",
         )
 
 

@@ -259,6 +259,15 @@ class Scrub(Model):
     hashed_at: Seconds | None
 
 
+class Rollout(Model):
+    """How far the roll-out has come; `outside` are assets that are on this disk only because it asks for that."""
+
+    mode: Literal["local", "hybrid", "s3"]
+    percent: float
+    outside: int
+    outside_bytes: int
+
+
 class Status(Model):
     """Everything at a glance; `assets` and `bytes` have every state."""
 
@@ -270,6 +279,7 @@ class Status(Model):
     store: ColdTier
     brake: Brake
     scrub: Scrub
+    rollout: Rollout
 
 
 class Health(Model):
@@ -441,12 +451,13 @@ class DrainProgress(Model):
 
 
 class DrainReport(Model):
-    """How a drain ended; `stuck` are the paths that wait for a person."""
+    """How a drain ended; `stuck` are the paths that wait for a person, `outside` is what the roll-out leaves here."""
 
     done: bool
     unprotected: int
     unprotected_bytes: int
     stuck: list[str]
+    outside: int
 
 
 class DrainLine(Model):

@@ -21,6 +21,8 @@ RELOADABLE: Final = frozenset(
         "cache.size_limit",
         "cache.high_watermark",
         "cache.low_watermark",
+        "store.mode",
+        "store.percent",
         "tiering.rules",
         "tiering.cold_after",
         "tiering.cool_down",

@@ -46,6 +46,8 @@ class Store(Section):
     """The cold tier. A `file:` URL has its path made absolute."""
 
     url: fields.StoreUrl = "file:./var/cold"
+    mode: Literal["local", "hybrid", "s3"] = "s3"
+    percent: Annotated[fields.Share, Field(ge=0, le=100)] | None = None
     provider: Literal["aws", "oci", "minio", "gcp", "azure", "custom", "local"] | None = None
     endpoint: fields.Endpoint | None = None
     region: fields.Text | None = None

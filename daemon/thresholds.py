@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from daemon.opening import shares_file_system
 from tiering.planner import Residence
+from tiering.rollout import Mode, Rollout
 from tiering.rules import Rule, rule
 from tiering.watermarks import Watermarks
 
@@ -29,6 +30,11 @@ def residence(settings: Settings) -> Residence:
 def rules(settings: Settings) -> list[Rule]:
     """Return what is above the policy."""
     return [rule(text) for text in settings.tiering.rules]
+
+
+def rollout(settings: Settings) -> Rollout:
+    """Return which assets are to be in the store."""
+    return Rollout.of(Mode(settings.store.mode), settings.store.percent)
 
 
 def watermarks(settings: Settings) -> Watermarks | None:

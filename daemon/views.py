@@ -145,6 +145,7 @@ def status_view(status: Status, rates: Rates) -> Json:
         "store": {**asdict(status.store), "capabilities": dict(status.store.capabilities)},
         "brake": asdict(status.brake),
         "scrub": asdict(status.scrub),
+        "rollout": asdict(status.rollout),
     }
 
 

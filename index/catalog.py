@@ -14,13 +14,12 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar
 
-from index import admission, checkup, ledger, misplaced, queries, records, search, totals, uploads, warmth
+from index import admission, checkup, ledger, misplaced, outside, queries, records, search, totals, uploads, warmth
 from index.asset import Asset, AssetId, RelPath, path_to_bytes
-from index.changes import Change
 from index.commits import Commits
 from index.connection import Connection
 from index.figures import read_figures
-from index.lifecycle import Event, State
+from index.lifecycle import State
 from index.listing import BY_PATH, cursor_of, position_at, position_of
 from index.rows import Known, asset_from, clamped, description_columns, known_from, signed
 from index.warmth import Unwarmed
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from index.asset import Fingerprint
-    from index.changes import FoundObject, Observations
+    from index.changes import Change, FoundObject, Observations
     from index.figures import Figure
     from index.listing import Order, Query
     from index.records import Record
@@ -249,14 +248,25 @@ class Catalog:
         now = self._clock()
         return await self._commits.share(lambda raw: ledger.perform(raw, (change, *more), now=now), patient=patient)
 
-    async def claim(self, limit: int, *, now: float) -> Assets:
-        """Take at most `limit` new assets that are due, oldest first: they are uploading now."""
+    async def claim(self, limit: int, *, now: float, covers: Callable[[RelPath], bool] = outside.everything) -> Assets:
+        """Take at most `limit` new assets that are due, oldest first: they are uploading now.
 
-        def work(raw: sqlite3.Connection) -> Assets:
-            due = [asset_from(row) for row in raw.execute(queries.DUE, (now, limit)).fetchall()]
-            return [ledger.carry_out(raw, asset, (Change.about(asset, Event.CLAIMED),), now=now) for asset in due]
+        What `covers` says is out of the roll-out is shut out until `let_in`.
+        """
+        look = limit
+        while True:
+            claim = partial(outside.claim, limit=limit, look=look, covers=covers, now=now)
+            claimed, is_shut_out = await self._commits.share(claim)
+            if claimed or not is_shut_out:
+                return claimed
+            look = outside.AT_ONCE
 
-        return await self._commits.share(work)
+    async def let_in(self, covers: Callable[[RelPath], bool], *, now: float) -> None:
+        """Make due what was shut out and is covered now. However much there is, others get their turn meanwhile."""
+        row: int | None = 0 if self.totals.outside else None
+        while row is not None:
+            row = await self._commits.share(partial(outside.let_in, covers=covers, after=row, now=now))
+        self.work.set()
 
     async def next_due(self) -> float | None:
         """Return when the next new asset may be claimed."""

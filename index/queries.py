@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Final
 
 from index.rows import COLUMNS, KNOWN_COLUMNS
+from index.schema import NEVER
 
 # One asset: by the unique indices of `id` and `path`.
 BY_ID: Final = f"SELECT {COLUMNS} FROM asset WHERE id = ?"
@@ -49,13 +50,29 @@ COLDEST: Final = {
 DUE: Final = (
     f"SELECT {COLUMNS} FROM asset INDEXED BY asset_due WHERE state = 'new' AND due_at <= ? ORDER BY due_at, row LIMIT ?"
 )
-MAKE_DUE: Final = "UPDATE asset INDEXED BY asset_due SET due_at = :now WHERE state = 'new' AND due_at > :now"
+MAKE_DUE: Final = (
+    f"UPDATE asset INDEXED BY asset_due SET due_at = :now WHERE state = 'new' AND due_at > :now AND due_at < {NEVER}"
+)
+SHUT_OUT: Final = (
+    f"UPDATE asset SET due_at = {NEVER}, failure_code = ?, failure_message = ?, failure_attempts = ?,"
+    " failure_retry_at = ? WHERE id = ? AND state = 'new'"
+)
+OUTSIDE: Final = (
+    "SELECT row, path FROM asset INDEXED BY asset_due"
+    f" WHERE state = 'new' AND due_at = {NEVER} AND row > ? ORDER BY row LIMIT ?"
+)
+LET_IN: Final = (
+    "UPDATE asset SET due_at = ?, failure_code = NULL, failure_message = NULL, failure_attempts = NULL,"
+    " failure_retry_at = NULL WHERE row = ?"
+)
 KNOWN_KEYS: Final = "SELECT proof_key, proof_etag FROM asset, json_each(?) WHERE proof_key = json_each.value"
-NEXT_DUE: Final = "SELECT due_at FROM asset INDEXED BY asset_due WHERE state = 'new' ORDER BY due_at LIMIT 1"
+NEXT_DUE: Final = (
+    f"SELECT due_at FROM asset INDEXED BY asset_due WHERE state = 'new' AND due_at < {NEVER} ORDER BY due_at LIMIT 1"
+)
 # asset_unprotected: the condition is that of the index, word for word.
 OLDEST_UNPROTECTED: Final = (
     "SELECT changed_at FROM asset INDEXED BY asset_unprotected"
-    " WHERE state IN ('new', 'stuck', 'uploading', 'verifying') ORDER BY changed_at LIMIT 1"
+    f" WHERE state IN ('new', 'stuck', 'uploading', 'verifying') AND due_at < {NEVER} ORDER BY changed_at LIMIT 1"
 )
 # asset_checked
 LEAST_CHECKED: Final = (
@@ -124,7 +141,7 @@ MISPLACED: Final = (
 PLACED: Final = "DELETE FROM misplaced WHERE asset_id = ? AND version = ?"
 MISPLACED_COUNT: Final = "SELECT count(*) FROM misplaced"
 
-TOTALS: Final = "SELECT state, assets, bytes, disk_bytes FROM total"
+TOTALS: Final = "SELECT state, assets, bytes, disk_bytes, outside, outside_bytes FROM total"
 
 # The primary key of `event`.
 ADD_EVENT: Final = (

@@ -16,16 +16,26 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """Every state is there. `bytes` are sizes of contents, `disk_bytes` what the hot ones occupy."""
+    """Every state is there. `bytes` are sizes of contents, `disk_bytes` what the hot ones occupy.
+
+    `outside` are the new assets, and `outside_bytes` their bytes, that a roll-out has not come to.
+    """
 
     assets: Mapping[State, int]
     bytes: Mapping[State, int]
     disk_bytes: int
+    outside: int = 0
+    outside_bytes: int = 0
+
+    @property
+    def unprotected(self) -> int:
+        """How many assets wait for a remote copy, or for the person without whom there is none."""
+        return sum(self.assets[state] for state in UNPROTECTED) - self.outside
 
     @property
     def unprotected_bytes(self) -> int:
-        """Bytes whose only whole copy is the local one."""
-        return sum(self.bytes[state] for state in UNPROTECTED)
+        """Bytes of those: their only whole copy is the local one."""
+        return sum(self.bytes[state] for state in UNPROTECTED) - self.outside_bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +56,8 @@ def read_totals(connection: sqlite3.Connection) -> Totals:
         assets={state: rows[state][0] for state in State},
         bytes={state: rows[state][1] for state in State},
         disk_bytes=sum(rows[state][2] for state in HOT),
+        outside=rows[State.NEW][3],
+        outside_bytes=rows[State.NEW][4],
     )
 
 

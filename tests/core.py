@@ -48,6 +48,7 @@ from tiering.reconciler import Reconciler, Rhythm
 from tiering.recovery import recover
 from tiering.registry import Registry
 from tiering.rekeyer import Rekeyer
+from tiering.rollout import EVERYTHING, Rollout
 from tiering.scrubber import Scrubber
 from tiering.sender import Sender, Sizes
 from tiering.space import Space
@@ -142,6 +143,7 @@ class Rules:
     policy: str = "lru"
     preset: str = "balanced"
     cut: bool = False
+    rollout: Rollout = EVERYTHING
 
 
 class Core:
@@ -213,6 +215,7 @@ class Core:
             prober=self.prober,
             alone_at=sender.alone_at,
             clock=clock,
+            rollout=rules.rollout,
         )
         self.describer = Describer(catalog, tree, rules.path_rules, lanes=Lanes(1))
         self.uploader = Uploader(
@@ -225,6 +228,7 @@ class Core:
             observer=observer,
             clock=clock,
             settle=0.0,
+            rollout=rules.rollout,
         )
         self.demoter = Demoter(
             catalog,
@@ -237,7 +241,7 @@ class Core:
         )
         policy = self.thermometer.policy if rules.policy == "heat" else LruPolicy()
         residence = Residence(cold_after=MONTH, cool_down=rules.cool_down, min_residence=rules.min_residence)
-        self.planner = Planner(residence, policy, is_leased=self.leases.is_held)
+        self.planner = Planner(residence, policy, is_leased=self.leases.is_held, rollout=rules.rollout)
         self.keeper = Keeper(
             catalog,
             self.demoter,

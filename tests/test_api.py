@@ -468,7 +468,7 @@ async def test_a_drain_tells_line_by_line(served: Served) -> None:
     assert served.tiers.given == [{"wait": False, "timeout": 2.0}]
     for line in answer.body.splitlines():
         assert models.DrainLine.model_validate_json(line)
-    report = {"done": True, "unprotected": 0, "unprotected_bytes": 0, "stuck": ["s\ufffd"]}
+    report = {"done": True, "unprotected": 0, "unprotected_bytes": 0, "stuck": ["s\ufffd"], "outside": 0}
     assert answer.lines[-1] == {"report": report}
 
 

@@ -45,6 +45,7 @@ STATUS: dict[str, Any] = {
     "store": {"url": "s3://b", "reachable": True, "reason": "", "capabilities": {}},
     "brake": {"engaged": False, "reason": "", "since": None, "missing": 0},
     "scrub": {"oldest_seconds": 43_200.0, "suspects": 0, "doubt": "", "read_back_at": None, "hashed_at": None},
+    "rollout": {"mode": "s3", "percent": 100.0, "outside": 0, "outside_bytes": 0},
 }
 
 
@@ -583,7 +584,7 @@ def test_rm_asks_first(stub: Stub, tierd: Run) -> None:
 
 def test_drain(stub: Stub, tierd: Run) -> None:
     """Done: 0. Only stuck ones left: 4. Out of time: 75. Not asked to wait: 0."""
-    report: dict[str, Any] = {"done": True, "unprotected": 0, "unprotected_bytes": 0, "stuck": []}
+    report: dict[str, Any] = {"done": True, "unprotected": 0, "unprotected_bytes": 0, "stuck": [], "outside": 0}
     progress = {"unprotected": 2, "unprotected_bytes": 9, "stuck": 0}
     stub.answers["POST /v1/drain"] = lines({"progress": progress}, {"report": report})
     assert tierd("drain", "--timeout", "5") == 0

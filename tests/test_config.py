@@ -30,6 +30,8 @@ TABLE = {
     "index": {"path": "{base}/var/index.db"},
     "store": {
         "url": "file://{base}/var/cold",
+        "mode": "s3",
+        "percent": None,
         "provider": None,
         "endpoint": None,
         "region": None,
@@ -236,6 +238,8 @@ def test_every_key_can_be_overridden(base: Path) -> None:
         "TIERD_CACHE__IGNORE": "*.bak, *.swp",
         "TIERD_INDEX__PATH": "/index.db",
         "TIERD_STORE__URL": "s3://bucket/a/b/",
+        "TIERD_STORE__MODE": "hybrid",
+        "TIERD_STORE__PERCENT": "12.5",
         "TIERD_STORE__PROVIDER": "minio",
         "TIERD_STORE__ENDPOINT": "http://127.0.0.1:8333/",
         "TIERD_STORE__REGION": "123",
@@ -684,6 +688,15 @@ def test_admission_needs_heat(base: Path) -> None:
     """Other policies have nothing to compare."""
     (problem,) = refusals(base, '[tiering]\npolicy = "lru"\nadmission = "cut"')
     assert problem.startswith("BASE/tierd.toml: tiering.admission: 'cut' compares heat, and policy is 'lru'; ")
+
+
+def test_a_roll_out_says_how_far(base: Path) -> None:
+    """`hybrid` alone says nothing; a percentage that waits for `hybrid` does no harm."""
+    (problem,) = refusals(base, '[store]\nmode = "hybrid"')
+    assert problem.startswith("BASE/tierd.toml: store.mode: it is 'hybrid', and nothing says how many assets")
+    (problem,) = refusals(base, '[store]\nmode = "hybrid"\npercent = 101')
+    assert problem == "BASE/tierd.toml: store.percent: is 101; should be less than or equal to 100"
+    assert load(base, '[store]\nmode = "local"\npercent = 25').store.percent == 25
 
 
 def test_rules_are_understood_and_do_not_contradict_each_other(base: Path) -> None:

@@ -29,6 +29,9 @@ SERVED_BY = {
     "DUE": "asset_due",
     "NEXT_DUE": "asset_due",
     "MAKE_DUE": "asset_due",
+    "SHUT_OUT": "sqlite_autoindex_asset_1",
+    "OUTSIDE": "asset_due",
+    "LET_IN": "INTEGER PRIMARY KEY",
     "KNOWN_KEYS": "asset_key",
     "OLDEST_UNPROTECTED": "asset_unprotected",
     "LEAST_CHECKED": "asset_checked",
@@ -89,7 +92,7 @@ WITHOUT_A_SEARCH = {
 }
 PARTS_OF_STATEMENTS = {
     *("COLUMNS", "KNOWN_COLUMNS", "OF_PIN", "WITH_TEXT", "WITH_WORD", "PATH", "WORD_PATH", "SIZE", "MTIME"),
-    *("LAST_ACCESS", "ALONG_WORD", "ALONG_PINNED", "ALONG_PATHS", "ALONG_STATES", "ALONG_ROWS"),
+    *("LAST_ACCESS", "NEVER", "ALONG_WORD", "ALONG_PINNED", "ALONG_PATHS", "ALONG_STATES", "ALONG_ROWS"),
 }
 
 

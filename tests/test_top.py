@@ -35,6 +35,7 @@ WELL: dict[str, Any] = {
     "store": {"url": "s3://b", "reachable": True, "reason": "", "capabilities": {}},
     "brake": {"engaged": False, "reason": "", "since": None, "missing": 0},
     "scrub": {"oldest_seconds": 0.0, "suspects": 0, "doubt": "", "read_back_at": None, "hashed_at": None},
+    "rollout": {"mode": "s3", "percent": 100.0, "outside": 0, "outside_bytes": 0},
 }  # fmt: skip
 ILL: dict[str, Any] = WELL | {
     "assets": {"new": 3, "stuck": 1, "damaged": 2},

@@ -201,6 +201,16 @@ class ScrubState:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RolloutState:
+    """How far the roll-out has come; `outside` are assets that are on this disk only because it asks for that."""
+
+    mode: str = "s3"
+    percent: float = 100.0
+    outside: int = 0
+    outside_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Status:
     """Everything at a glance, from memory. `faults` says why hot bytes cannot be served; empty when they can.
 
@@ -215,6 +225,7 @@ class Status:
     store: ColdTier
     brake: BrakeState
     scrub: ScrubState = field(default_factory=ScrubState)
+    rollout: RolloutState = field(default_factory=RolloutState)
     index_full: bool = False
     faults: tuple[str, ...] = ()
     unwatched: str = ""
@@ -268,9 +279,10 @@ class DrainProgress:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DrainReport:
-    """How a drain ended; `stuck` are those that wait for a person."""
+    """How a drain ended; `stuck` are those that wait for a person, `outside` is how many the roll-out leaves here."""
 
     done: bool
     unprotected: int
     unprotected_bytes: int
     stuck: tuple[RelPath, ...] = ()
+    outside: int = 0

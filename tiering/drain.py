@@ -6,7 +6,7 @@ import asyncio
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
-from index.lifecycle import UNPROTECTED, State
+from index.lifecycle import State
 from tiering.answers import DrainProgress, DrainReport
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class Drain:
     def _left(self) -> DrainProgress:
         totals = self._catalog.totals
         return DrainProgress(
-            unprotected=sum(totals.assets[state] for state in UNPROTECTED),
+            unprotected=totals.unprotected,
             unprotected_bytes=totals.unprotected_bytes,
             stuck=totals.assets[State.STUCK],
         )
@@ -64,13 +64,14 @@ class Drain:
                     await self._catalog.wait_change(await self._catalog.newest_event())
 
     async def _report(self) -> DrainReport:
-        left = self._left()
+        left, outside = self._left(), self._catalog.totals.outside
         stuck = await self._catalog.in_states([State.STUCK], limit=STUCK_SHOWN)
         return DrainReport(
-            done=left.unprotected == 0,
+            done=left.unprotected == 0 and outside == 0,
             unprotected=left.unprotected,
             unprotected_bytes=left.unprotected_bytes,
             stuck=tuple(asset.path for asset in stuck),
+            outside=outside,
         )
 
 

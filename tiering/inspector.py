@@ -6,8 +6,9 @@ import asyncio
 import heapq
 from typing import TYPE_CHECKING, Final
 
+from index import outside
 from index.lifecycle import UNPROTECTED, State
-from tiering.answers import BrakeState, Disk, Explanation, Queue, ScrubState, Status
+from tiering.answers import BrakeState, Disk, Explanation, Queue, RolloutState, ScrubState, Status
 from tiering.standing import said_of_heat, said_of_standing
 from tiering.tree import FileError
 
@@ -84,6 +85,7 @@ class Inspector:
             store=self._prober.state(),
             brake=self._brake(),
             scrub=self._scrub(),
+            rollout=self._rollout(),
             index_full=self._catalog.is_full,
             faults=faults,
             unwatched=str(self._reconciler.blind),
@@ -105,7 +107,7 @@ class Inspector:
     def _queue(self) -> Queue:
         since = self._oldest_unprotected
         return Queue(
-            waiting=self._catalog.totals.assets[State.NEW],
+            waiting=self._catalog.totals.assets[State.NEW] - self._catalog.totals.outside,
             uploading=self._uploader.under_way,
             promoting=len(self._promoter),
             oldest_unprotected_seconds=0.0 if since is None else max(0.0, self._clock() - since),
@@ -115,6 +117,12 @@ class Inspector:
     def _brake(self) -> BrakeState:
         brake = self._reconciler.brake
         return BrakeState(engaged=brake.engaged, reason=brake.reason, since=brake.since, missing=brake.missing)
+
+    def _rollout(self) -> RolloutState:
+        rollout, totals = self._planner.rollout, self._catalog.totals
+        return RolloutState(
+            mode=rollout.mode, percent=rollout.percent, outside=totals.outside, outside_bytes=totals.outside_bytes
+        )
 
     def _scrub(self) -> ScrubState:
         oldest, scrubber = self._oldest_check, self._scrubber
@@ -168,6 +176,8 @@ class Inspector:
         failure = asset.failure
         if failure is None:
             return "is uploaded", ["its content is not yet proven to be in the store", *self._obstacles()]
+        if failure.code == outside.CODE:
+            return "stays on this disk only", [self._planner.rollout.reason]
         said = f"{failure.code}: {failure.message} (attempt {failure.attempts})"
         if failure.retry_at is None:
             return "waits for a person", [said, "`tierd retry` tries again"]

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from index.lifecycle import State
+from tiering.rollout import EVERYTHING, Rollout
 from tiering.rules import reason_to_stay
 
 if TYPE_CHECKING:
@@ -43,9 +44,11 @@ class Planner:
         *,
         is_leased: Callable[[AssetId], bool],
         rules: Sequence[Rule] = (),
+        rollout: Rollout = EVERYTHING,
     ) -> None:
         self.residence = residence
         self.rules = rules
+        self.rollout = rollout
         self.policy = policy
         self._is_leased = is_leased
 
@@ -61,7 +64,8 @@ class Planner:
             return "it is leased"
         if asset.links > 1:
             return "it has several hard links: removing one name would free nothing"
-        ruled = reason_to_stay(self.rules, asset, now=now, by_hand=by_hand)
+        outside = None if self.rollout.covers(asset.path) else self.rollout.reason
+        ruled = outside or reason_to_stay(self.rules, asset, now=now, by_hand=by_hand)
         return ruled or (None if by_hand else self._too_young(asset, now))
 
     def _too_young(self, asset: Asset, now: float) -> str | None:

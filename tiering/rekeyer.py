@@ -23,6 +23,7 @@ from tiering.evidence import is_as_proven, read_sha256
 from tiering.keys import Subject
 from tiering.label import Label, fitting
 from tiering.metadata import Passport
+from tiering.rollout import EVERYTHING, Rollout
 from tiering.store import (
     ArchivedError,
     Attributes,
@@ -71,6 +72,7 @@ class Rekeyer:
         prober: Prober,
         alone_at: Callable[[str], AbstractAsyncContextManager[None]],
         clock: Callable[[], float],
+        rollout: Rollout = EVERYTHING,
     ) -> None:
         """`alone_at` keeps everybody else from writing at a key."""
         self._catalog = catalog
@@ -80,6 +82,7 @@ class Rekeyer:
         self._prober = prober
         self._alone_at = alone_at
         self._clock = clock
+        self.rollout = rollout
 
     async def run(self) -> None:
         """Let remote copies follow, for ever; also those that an earlier run left."""
@@ -126,7 +129,8 @@ class Rekeyer:
         if asset.state not in {State.REPLICATED, State.COLD} or asset.proof is None:
             return BUSY_SECONDS
         keys = self._layout.keys_for(_subject(asset, asset.proof))
-        if asset.state is State.COLD and asset.proof.key in keys and not self._stays_same(asset.proof):
+        needs_its_file = asset.state is State.COLD and asset.proof.key in keys and not self._stays_same(asset.proof)
+        if needs_its_file or not self.rollout.covers(asset.path):
             return WAITING_SECONDS
         try:
             await self._place(keys, asset, asset.proof)

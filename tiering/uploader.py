@@ -13,6 +13,7 @@ from index.errors import IndexFaultError, StaleTransitionError
 from index.lifecycle import Event, State
 from tiering.answers import Transfer
 from tiering.pacing import RETRY_MOST, backoff
+from tiering.rollout import EVERYTHING, Rollout
 from tiering.source import AlteredError, NotYetError, Source
 from tiering.store import CredentialsError, RefusedError, StoreError, ThrottledError, UnavailableError
 from tiering.tree import FileError, MissingError, NotRegularError
@@ -55,6 +56,7 @@ class Uploader:
         observer: Observer,
         clock: Callable[[], float],
         settle: float,
+        rollout: Rollout = EVERYTHING,
     ) -> None:
         """`describe` returns an asset with what is known of it before its first upload."""
         self._catalog = catalog
@@ -66,6 +68,9 @@ class Uploader:
         self._observer = observer
         self._clock = clock
         self._settle = settle
+        self._rollout = rollout
+        self._let_in = False
+        """Whether all that the roll-out covers has been made due."""
         self._free = asyncio.Event()
         self._stopping = asyncio.Event()
         self._attempts: dict[AssetId, asyncio.Task[None]] = {}
@@ -97,6 +102,11 @@ class Uploader:
         self._catalog.work.set()
         self._free.set()
 
+    def follow(self, rollout: Rollout) -> None:
+        """Upload what this roll-out covers from now on, and nothing else. What is under way is finished."""
+        self._rollout, self._let_in = rollout, False
+        self._catalog.work.set()
+
     async def run(self) -> None:
         """Upload what is due, for ever, once the store has shown what it can be trusted with."""
         async with asyncio.TaskGroup() as group:
@@ -121,8 +131,12 @@ class Uploader:
         """Return what is due, or wait for a reason to look again."""
         self._catalog.work.clear()
         now = self._clock()
+        covers = self._rollout.covers
+        if not self._let_in:
+            self._let_in = True
+            await self._catalog.let_in(covers, now=now)
         if not self._pacer.pause_left and self._prober.capabilities is not None:
-            claimed = await self._catalog.claim(room, now=now)
+            claimed = await self._catalog.claim(room, now=now, covers=covers)
             if claimed:
                 return claimed
         await self._wait_work(now)
