@@ -1,4 +1,4 @@
-"""What only an administrator does: verify the store, drain the uploads, release the brake, call the doctor."""
+"""What only an administrator does: verify, migrate, drain the uploads, release the brake, call the doctor."""
 
 from __future__ import annotations
 
@@ -15,7 +15,14 @@ from daemon.route import JSON_LINES, Route
 from daemon.target import href_of
 from daemon.unexpected import answer_for
 from index.asset import printable
-from tiering.answers import DrainProgress, DrainReport, VerifyProgress, VerifyReport
+from tiering.answers import (
+    DrainProgress,
+    DrainReport,
+    MigrationProgress,
+    MigrationReport,
+    VerifyProgress,
+    VerifyReport,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterable
@@ -24,8 +31,9 @@ if TYPE_CHECKING:
 
     from daemon.doctor import Row
     from daemon.route import Call, Service
+    from tiering.answers import Move
 
-Step = VerifyProgress | VerifyReport | DrainProgress | DrainReport
+Step = VerifyProgress | VerifyReport | DrainProgress | DrainReport | MigrationProgress | MigrationReport
 
 
 async def verify(service: Service, call: Call) -> StreamResponse:
@@ -38,6 +46,25 @@ async def drain(service: Service, call: Call) -> StreamResponse:
     """Upload everything now."""
     asked = await call.body(bodies.Drain)
     return await _tell(call.request, service.drain.drain(wait=asked.wait, timeout=asked.timeout))
+
+
+async def migrate(service: Service, call: Call) -> StreamResponse:
+    """Have remote copies follow to the keys of the layout, or say what would move."""
+    asked = await call.body(bodies.Migration)
+    if asked.resume:
+        if asked.model_fields_set != {"resume"}:
+            raise ApiError(400, "bad-input", "resume: it goes on as it was asked for; say nothing else")
+        return await _tell(call.request, await service.migration.resume())
+    if asked.dry_run:
+        plan = service.migration.plan(asked.source, asked.target, prune=asked.prune)
+        return await _tell(call.request, plan)
+    run = await service.migration.run(asked.source, asked.target, prune=asked.prune)
+    return await _tell(call.request, run)
+
+
+async def get_migration(service: Service, call: Call) -> StreamResponse:  # noqa: ARG001 - handlers are all alike
+    """Answer how far the last migration is."""
+    return json_response(asdict(await service.migration.status()))
 
 
 async def examine(service: Service, call: Call) -> StreamResponse:  # noqa: ARG001 - handlers are all alike
@@ -80,10 +107,15 @@ async def _tell(request: BaseRequest, steps: AsyncGenerator[Step, None]) -> Stre
 def step_view(step: Step) -> dict[str, Any]:
     """Return one line."""
     match step:
-        case VerifyProgress() | DrainProgress():
+        case VerifyProgress() | DrainProgress() | MigrationProgress():
             return {"progress": asdict(step)}
         case DrainReport():
             return {"report": {**asdict(step), "stuck": [printable(path) for path in step.stuck]}}
+        case MigrationReport():
+            plan = asdict(step.plan) | {"examples": [_move_view(move) for move in step.plan.examples]}
+            failures = [_move_view(move) for move in step.failures]
+            given = {name: getattr(step, name) for name in ("moved", "failed", "pruned", "pruned_bytes", "kept")}
+            return {"report": {"plan": plan, **given, "failures": failures}}
         case VerifyReport():
             differences = [
                 {"path": printable(found.path), "href": href_of(found.path), "kind": found.kind, "detail": found.detail}
@@ -92,6 +124,11 @@ def step_view(step: Step) -> dict[str, Any]:
             given = {name: getattr(step, name) for name in ("checked", "bytes", "files", "objects", "superseded_count")}
             lists = {"differences": differences, "superseded": list(step.superseded)}
             return {"report": {**given, "counts": dict(step.counts), **lists, "ok": not differences}}
+
+
+def _move_view(move: Move) -> dict[str, str]:
+    path = {"path": printable(move.path), "href": href_of(move.path)}
+    return {**path, "key": move.key, "to": move.to, "why": move.why}
 
 
 def examination_view(rows: Iterable[Row]) -> dict[str, Any]:
@@ -127,6 +164,23 @@ ROUTES: Final = (
         right=Right.ADMIN,
         body=bodies.Drain,
         answers={200: models.DrainLine, 409: models.Error},
+        media=JSON_LINES,
+    ),
+    Route(
+        method="GET",
+        template="/v1/migrate",
+        handler=get_migration,
+        summary="How far the last migration is",
+        answers={200: models.MigrationStatus},
+    ),
+    Route(
+        method="POST",
+        template="/v1/migrate",
+        handler=migrate,
+        summary="Have remote copies follow to the keys of the layout; one JSON document a line, the report last",
+        right=Right.ADMIN,
+        body=bodies.Migration,
+        answers={200: models.MigrationLine, 409: models.Error},
         media=JSON_LINES,
     ),
     Route(

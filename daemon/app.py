@@ -40,6 +40,7 @@ from tiering.layouts import named, own
 from tiering.learning import learn_store
 from tiering.leases import LEASE_SECONDS, Leases
 from tiering.leftovers import Leftovers
+from tiering.migration import Migration
 from tiering.multipart import Multipart
 from tiering.orders import Orders
 from tiering.pacing import Bandwidth, ByteBudget, Pacer
@@ -53,6 +54,7 @@ from tiering.prices import Prices
 from tiering.probe import probe
 from tiering.prober import Prober
 from tiering.promoter import Promoter, Remedies
+from tiering.pruner import Pruner
 from tiering.reconciler import Reconciler
 from tiering.registry import Registry
 from tiering.rekeyer import Rekeyer
@@ -303,6 +305,19 @@ class Parts:
             alone_at=self.sender.alone_at,
             clock=time.time,
             rollout=self.planner.rollout,
+        )
+
+    @cached_property
+    def migration(self) -> Migration:
+        """What has all remote copies follow to the configured layout."""
+        return Migration(
+            self.catalog,
+            self.layout,
+            self.rekeyer,
+            Pruner(self.catalog, self.store, alone_at=self.sender.alone_at),
+            layout_of=partial(named, key_bytes=KEY_BYTES - len(self.store.url.encode())),
+            is_learnt=self.discovery.done.is_set,
+            clock=time.time,
         )
 
     @cached_property
@@ -563,6 +578,7 @@ class Parts:
             registry=self.registry,
             inspector=self.inspector,
             verifier=Verifier(self.catalog, self.tree, self.store, clock=time.time),
+            migration=self.migration,
             drain=Drain(self.catalog, scan=self.reconciler.reconcile_now, clock=time.time),
             examine=self.examine,
             reconciler=self.reconciler,

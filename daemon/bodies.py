@@ -126,6 +126,23 @@ class Drain(Request):
     timeout: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
 
 
+LayoutName = Literal["mirror", "creative", "episodic", "dated", "temporal"]
+
+
+class Migration(Request):
+    """Have remote copies follow to the keys of the layout; with `source`, those that are where that layout has them.
+
+    `target` is for a plan (`dry_run`): what runs is the configured layout. `prune` removes superseded objects after
+    that. `resume` takes up what was broken off, and nothing else is said then.
+    """
+
+    source: LayoutName | None = None
+    target: LayoutName | None = None
+    prune: bool = False
+    dry_run: bool = False
+    resume: bool = False
+
+
 class Resumption(Request):
     """`confirm` must be true: the files that are missing are then taken for removed."""
 

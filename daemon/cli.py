@@ -20,6 +20,7 @@ from daemon import (
     cli_doctor,
     cli_download,
     cli_layout,
+    cli_migrate,
     cli_moves,
     cli_operations,
     cli_presign,
@@ -102,6 +103,10 @@ def build() -> typer.Typer:
     layout.command("render", epilog=_EPILOG)(cli_layout.render)
     layout.command("parse", epilog=_EPILOG)(cli_layout.parse)
     app.add_typer(layout, name="layout")
+    migrate = typer.Typer(help="Re-keying the store.", **settings)
+    for step in (cli_migrate.plan, cli_migrate.run, cli_migrate.status, cli_migrate.resume):
+        migrate.command(step.__name__, epilog=_EPILOG)(step)
+    app.add_typer(migrate, name="migrate")
     bucket = typer.Typer(help="The store's bucket.", **settings)
     bucket.command("setup", epilog=_EPILOG)(cli_bucket.setup)
     bucket.command("check", epilog=_EPILOG)(cli_bucket.check)

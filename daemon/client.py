@@ -240,6 +240,20 @@ class Client:
         """Upload everything now; yield `progress` objects until nothing is unprotected, at last a `report`."""
         return self._report("drain", {"wait": wait, "timeout": timeout})
 
+    def migrate(
+        self, source: str | None = None, to: str | None = None, *, prune: bool = False, dry_run: bool = False
+    ) -> Iterator[Json]:
+        """Have remote copies follow to the keys of the layout; yield `progress` objects, at last a `report`."""
+        return self._report("migrate", {"source": source, "target": to, "prune": prune, "dry_run": dry_run})
+
+    def resume_migration(self) -> Iterator[Json]:
+        """Take up a migration that was broken off, likewise."""
+        return self._report("migrate", {"resume": True})
+
+    def migration(self) -> Json:
+        """Return how far the last migration is, or how it ended."""
+        return self._wire.ask("GET", target("migrate"))
+
     def doctor(self) -> Json:
         """Have the daemon look for what is wrong with its host and its store; return `findings` and `ok`."""
         return self._wire.ask("POST", target("doctor"), timeout=DOCTOR_SECONDS)

@@ -466,3 +466,75 @@ class DrainLine(Model):
     progress: DrainProgress | None = None
     report: DrainReport | None = None
     error: ErrorDetail | None = None
+
+
+class Move(Model):
+    """A remote copy that is to be at another key; `why` it is not, where it should be by now."""
+
+    path: str
+    href: str
+    key: str
+    to: str
+    why: str
+
+
+class MigrationPlan(Model):
+    """What a migration moves, and what stays for which reason."""
+
+    moves: int
+    bytes: int
+    placed: int
+    elsewhere: int
+    waiting: int
+    unplaceable: int
+    collisions: int
+    examples: list[Move]
+
+
+class MigrationProgress(Model):
+    """How far a migration is; `trouble` is why nothing moves at present."""
+
+    phase: Literal["moving", "pruning"]
+    done: int
+    total: int | None
+    trouble: str
+
+
+class MigrationReport(Model):
+    """How a migration ended, or would begin. `failures` are the first 10,000 of those that failed."""
+
+    plan: MigrationPlan
+    moved: int
+    failed: int
+    failures: list[Move]
+    pruned: int
+    pruned_bytes: int
+    kept: int
+
+
+class MigrationLine(Model):
+    """One line of a migration: exactly one of the three; the last is never a progress."""
+
+    progress: MigrationProgress | None = None
+    report: MigrationReport | None = None
+    error: ErrorDetail | None = None
+
+
+class MigrationStatus(Model):
+    """How far the last migration is. Neither `running` nor done: it was broken off."""
+
+    phase: Literal["none", "moving", "pruning", "done"]
+    source: str | None
+    target: str | None
+    prune: bool
+    began: Seconds | None
+    ended: Seconds | None
+    total: int
+    bytes: int
+    moved: int
+    left: int
+    failed: int
+    pruned: int
+    pruned_bytes: int
+    running: bool
+    trouble: str

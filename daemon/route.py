@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from tiering.drain import Drain
     from tiering.inspector import Inspector
     from tiering.leases import Leases
+    from tiering.migration import Migration
     from tiering.observer import Observer
     from tiering.orders import Orders
     from tiering.presigner import Presigner
@@ -66,6 +67,7 @@ class Service:
     registry: Registry
     inspector: Inspector
     verifier: Verifier
+    migration: Migration
     drain: Drain
     examine: Callable[[], Awaitable[list[Row]]]
     reconciler: Reconciler

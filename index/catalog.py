@@ -409,6 +409,11 @@ class Catalog:
         """Note that the remote copy of a tombstone is gone."""
         await self._commits.share(lambda raw: raw.execute(queries.PURGED, (asset_id,)).rowcount)
 
+    async def buried(self) -> Mapping[AssetId, int]:
+        """Return the assets that the record says a person removed, each with its generation then."""
+        rows = await self._connection.submit(lambda raw: raw.execute(queries.BURIED).fetchall())
+        return {AssetId(asset_id): generation for asset_id, generation in rows}
+
     async def forget_gone(self, before: float) -> int:
         """Drop the tombstones that were set before then and need no purge; return how many."""
         return await self._commits.share(lambda raw: raw.execute(queries.FORGET, (before,)).rowcount)

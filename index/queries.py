@@ -101,6 +101,7 @@ _DISCOVERED: Final = "(?1, ?1, 'new', 1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 DISCOVER_MANY: Final = _DISCOVER.format(rows=", ".join([_DISCOVERED] * DISCOVERED_AT_ONCE))
 DISCOVER: Final = _DISCOVER.format(rows=_DISCOVERED)
 LAST_ROW: Final = "SELECT coalesce(max(row), 0) FROM asset"
+BURIED: Final = "SELECT id, max(generation) FROM event WHERE event = 'removed' GROUP BY id"
 RECORD_DISCOVERED: Final = (
     "INSERT INTO event (at, id, path, event, after, generation, reason)"
     " SELECT discovered_at, id, path, ?, state, generation, '' FROM asset WHERE row > ? ORDER BY row"

@@ -32,8 +32,10 @@ from tiering.inspector import Inspector
 from tiering.keeper import Keeper
 from tiering.keys import MirrorLayout
 from tiering.lanes import Lanes
+from tiering.layouts import named
 from tiering.leases import Leases
 from tiering.leftovers import Leftovers
+from tiering.migration import Migration
 from tiering.multipart import Multipart
 from tiering.observer import SilentObserver
 from tiering.orders import Orders
@@ -44,6 +46,7 @@ from tiering.policies.heat import PRESETS, HeatPolicy
 from tiering.policies.lru import LruPolicy
 from tiering.prober import Prober
 from tiering.promoter import Promoter, Remedies
+from tiering.pruner import Pruner
 from tiering.reconciler import Reconciler, Rhythm
 from tiering.recovery import recover
 from tiering.registry import Registry
@@ -216,6 +219,15 @@ class Core:
             alone_at=sender.alone_at,
             clock=clock,
             rollout=rules.rollout,
+        )
+        self.migration = Migration(
+            catalog,
+            sender._layout,
+            self.rekeyer,
+            Pruner(catalog, store, alone_at=sender.alone_at),
+            layout_of=named,
+            is_learnt=self.discovery.done.is_set,
+            clock=clock,
         )
         self.describer = Describer(catalog, tree, rules.path_rules, lanes=Lanes(1))
         self.uploader = Uploader(

@@ -27,6 +27,11 @@ from tiering.answers import (
     DrainReport,
     Explanation,
     HotContent,
+    MigrationPlan,
+    MigrationProgress,
+    MigrationReport,
+    MigrationStatus,
+    Move,
     Opened,
     Peek,
     Queue,
@@ -304,6 +309,10 @@ class FakeTiers:
         yield DrainProgress(unprotected=1, unprotected_bytes=10, stuck=0)
         yield DrainReport(done=True, unprotected=0, unprotected_bytes=0, stuck=(RelPath("s\udcff"),))
 
+    @property
+    def migration(self) -> FakeMigration:
+        return FakeMigration(self._asked)
+
     async def examine(self) -> list[Row]:
         await self._asked("examine")
         return [Row("store", Finding(Verdict.FAILED, "no answer", "start it"))]
@@ -315,6 +324,41 @@ class FakeTiers:
         await self._asked("reconcile_now")
         if "release" in self.calls and self.marker_fault is None:
             self.now = replace(self.now, brake=BrakeState())
+
+
+class FakeMigration:
+    """Moves one remote copy, and fails to move another."""
+
+    def __init__(self, asked: Any) -> None:
+        self._asked = asked
+
+    async def plan(self, *layouts: Any, **how: Any) -> AsyncIterator[MigrationProgress | MigrationReport]:
+        await self._asked("plan", layouts=layouts, **how)
+        yield MIGRATED
+
+    async def run(self, *layouts: Any, **how: Any) -> AsyncIterator[MigrationProgress | MigrationReport]:
+        await self._asked("migrate", layouts=layouts, **how)
+        return self._steps()
+
+    async def resume(self) -> AsyncIterator[MigrationProgress | MigrationReport]:
+        await self._asked("resume migration")
+        return self._steps()
+
+    async def _steps(self) -> AsyncIterator[MigrationProgress | MigrationReport]:
+        yield MigrationProgress(phase="moving", done=1, total=2)
+        yield MIGRATED
+
+    async def status(self) -> MigrationStatus:
+        return MigrationStatus(phase="moving", target="mirror", total=2, moved=1, left=1)
+
+
+MOVE = Move(id=AssetId("0" * 32), path=RelPath("a\udcff"), key="old", to="new", why="it is stuck")
+MIGRATED = MigrationReport(
+    plan=MigrationPlan(
+        moves=2, bytes=20, placed=1, elsewhere=1, waiting=1, unplaceable=0, collisions=1, examples=(MOVE,)
+    ),
+    moved=1, failed=1, failures=(MOVE,), pruned=1, pruned_bytes=10, kept=1,
+)  # fmt: skip
 
 
 class FakeObserver(SilentObserver):

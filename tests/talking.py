@@ -227,6 +227,7 @@ async def serve(
         registry=parts,
         inspector=parts,
         verifier=parts,
+        migration=parts.migration,
         drain=parts,
         examine=parts.examine,
         reconciler=parts,

@@ -47,6 +47,8 @@ GET /v1/curve
 GET /v1/history
 POST /v1/verify
 POST /v1/drain
+GET /v1/migrate
+POST /v1/migrate
 POST /v1/doctor
 POST /v1/resume
 GET /v1/openapi.json

@@ -75,6 +75,7 @@ WITHOUT_A_SEARCH = {
     "TOTALS": "ten rows",
     "NEWEST_EVENT": "one row",
     "EVENT_SPAN": "both ends of the primary key",
+    "BURIED": "every event, when a person prunes",
     "LAST_ROW": "the end of the primary key",
     "UPLOADS": "everything, which is little",
     "READ_UPTO": "one row",

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
     from pathlib import Path
 
-    from index.asset import Asset, RelPath, Sighting
+    from index.asset import Asset, AssetId, RelPath, Sighting
     from index.lifecycle import State
     from index.listing import Query
     from tiering.leases import Lease
@@ -286,3 +286,83 @@ class DrainReport:
     unprotected_bytes: int
     stuck: tuple[RelPath, ...] = ()
     outside: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Move:
+    """A remote copy that is to be at another key; `why` it is not, where it should be by now."""
+
+    id: AssetId
+    path: RelPath
+    key: str
+    to: str
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MigrationPlan:
+    """What a migration would move: `moves` remote copies of so many `bytes`, and what it would not.
+
+    `placed` are where they should be, `elsewhere` not where the layout to migrate from has them, `waiting` have no
+    proven remote copy at rest, `unplaceable` those whose key only their content can tell. `collisions` of the moves
+    find their key taken, and get the next one.
+    """
+
+    moves: int
+    bytes: int
+    placed: int
+    elsewhere: int
+    waiting: int
+    unplaceable: int
+    collisions: int
+    examples: tuple[Move, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MigrationProgress:
+    """How far a migration is: remote copies while it is `moving`, of `total`; objects while it is `pruning`."""
+
+    phase: str
+    done: int
+    total: int | None = None
+    trouble: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MigrationReport:
+    """How a migration ended, or would begin. `failures` are the first of those that `failed`.
+
+    `kept` superseded objects stay, since it is not sure that nobody needs them.
+    """
+
+    plan: MigrationPlan
+    moved: int = 0
+    failed: int = 0
+    failures: tuple[Move, ...] = ()
+    pruned: int = 0
+    pruned_bytes: int = 0
+    kept: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MigrationStatus:
+    """How far the last migration is: `phase` is `none`, `moving`, `pruning` or `done`; `left` are still to move.
+
+    Not `running` and not done: it was broken off. `trouble` says why nothing moves at present.
+    """
+
+    phase: str
+    source: str | None = None
+    target: str | None = None
+    prune: bool = False
+    began: float | None = None
+    ended: float | None = None
+    total: int = 0
+    bytes: int = 0
+    moved: int = 0
+    left: int = 0
+    failed: int = 0
+    pruned: int = 0
+    pruned_bytes: int = 0
+    running: bool = False
+    trouble: str = ""

@@ -13,7 +13,7 @@ import logging
 import re
 from contextlib import suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from index.asset import Proof, ProofMethod, printable
 from index.changes import Change
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractAsyncContextManager
 
-    from index.asset import Asset
+    from index.asset import Asset, AssetId
     from index.catalog import Catalog
     from tiering.classes import Classes
     from tiering.keys import Layout
@@ -56,7 +56,30 @@ BUSY_SECONDS: Final = 5.0
 WAITING_SECONDS: Final = 600.0
 """When what must first be back on disk, or what the store refuses, is looked at again."""
 TROUBLE_SECONDS: Final = 30.0
+MOST_REASONS: Final = 10_000
 _MD5: Final = re.compile(r"[0-9a-f]{32}")
+
+
+class Delay(NamedTuple):
+    """When to look at a remote copy again, in seconds, None for never; `why` it does not follow by itself till then."""
+
+    seconds: float | None
+    why: str = ""
+
+
+_ITS_OWN: Final = (
+    StaleTransitionError,
+    UnknownAssetError,
+    NotFoundError,
+    PreconditionError,
+    ArchivedError,
+    RefusedError,
+    CorruptError,
+    MeaningError,
+)
+"""What one asset's trouble is: no reason to leave all others."""
+_DONE: Final = Delay(None)
+_BUSY: Final = Delay(BUSY_SECONDS)
 
 
 class Rekeyer:
@@ -83,6 +106,12 @@ class Rekeyer:
         self._alone_at = alone_at
         self._clock = clock
         self.rollout = rollout
+        self.held: set[AssetId] = set()
+        """Those whose remote copy is to follow, and waits for something else to happen first."""
+        self.reasons: dict[AssetId, str] = {}
+        """Why remote copies stay where they are, of the first of them."""
+        self.trouble = ""
+        """Why nothing follows at present, such as a store that does not answer."""
 
     async def run(self) -> None:
         """Let remote copies follow, for ever; also those that an earlier run left."""
@@ -90,8 +119,10 @@ class Rekeyer:
             self._catalog.misplaced.clear()
             try:
                 pause = await self.place_all()
+                self.trouble = ""
             except (StoreError, IndexFullError) as error:
                 pause = TROUBLE_SECONDS
+                self.trouble = str(error)
                 log.warning("remote copies do not follow what is said of their assets yet: %s", error)
             with suppress(TimeoutError):
                 async with asyncio.timeout(pause):
@@ -106,11 +137,12 @@ class Rekeyer:
 
         async def place(marked: tuple[Asset, int]) -> None:
             asset, version = marked
-            pause = await self._follow(asset)
-            if pause is None:
+            delay = await self._follow(asset)
+            self._note(asset.id, delay)
+            if delay.seconds is None:
                 await self._catalog.placed(asset.id, version)
             else:
-                pauses.add(pause)
+                pauses.add(delay.seconds)
 
         after = ""
         # What the store has, and can do, is learnt first: until then an object may be one that the index will know.
@@ -122,39 +154,49 @@ class Rekeyer:
             after = page[-1][0].id
         return BUSY_SECONDS
 
-    async def _follow(self, asset: Asset) -> float | None:
-        """Have one remote copy follow; return when to look at it again, None where nothing is left to do."""
+    def _note(self, asset_id: AssetId, delay: Delay) -> None:
+        if delay.why and delay.seconds is not None:
+            self.held.add(asset_id)
+        else:
+            self.held.discard(asset_id)
+        self.reasons.pop(asset_id, None)
+        if delay.why and len(self.reasons) < MOST_REASONS:
+            self.reasons[asset_id] = delay.why
+
+    async def _follow(self, asset: Asset) -> Delay:
+        """Have one remote copy follow; return when to look at it again."""
         if asset.state is State.GONE:
-            return None
+            return _DONE
+        if asset.state in {State.STUCK, State.DAMAGED}:
+            return Delay(WAITING_SECONDS, f"it is {asset.state}")
         if asset.state not in {State.REPLICATED, State.COLD} or asset.proof is None:
-            return BUSY_SECONDS
-        keys = self._layout.keys_for(_subject(asset, asset.proof))
-        needs_its_file = asset.state is State.COLD and asset.proof.key in keys and not self._stays_same(asset.proof)
-        if needs_its_file or not self.rollout.covers(asset.path):
-            return WAITING_SECONDS
+            return _BUSY
+        keys = self._layout.keys_for(subject_of(asset, asset.proof))
+        if (obstacle := self._obstacle(asset, asset.proof, keys)) is not None:
+            return Delay(WAITING_SECONDS, obstacle)
         try:
-            await self._place(keys, asset, asset.proof)
-        except (StaleTransitionError, UnknownAssetError, NotFoundError, PreconditionError):
-            # It moved meanwhile, or its object is not what was proven, which is for others to find out.
-            return BUSY_SECONDS
-        except (ArchivedError, RefusedError) as error:
-            # Perhaps it will, once it was brought out of its archive.
-            log.warning("the remote copy of %s does not follow yet: %s", printable(asset.path), error)
-            return WAITING_SECONDS
-        except (CorruptError, MeaningError) as error:
-            log.warning("the remote copy of %s stays as it is: %s", printable(asset.path), error)
+            return await self._place(keys, asset, asset.proof)
+        except _ITS_OWN as error:
+            return _postponed(asset, error)
+
+    def _obstacle(self, asset: Asset, proof: Proof, keys: tuple[str, ...]) -> str | None:
+        if not self.rollout.covers(asset.path):
+            return "it is not among the assets that [store] mode lets into the store"
+        if asset.state is State.COLD and proof.key in keys and not self._stays_same(proof):
+            return "it must be back on disk first"
         return None
 
-    async def _place(self, keys: tuple[str, ...], asset: Asset, proof: Proof) -> None:
+    async def _place(self, keys: tuple[str, ...], asset: Asset, proof: Proof) -> Delay:
         if not keys:
-            return
+            return _DONE
         there = await self._store.head(proof.key)
         if not is_as_proven(there, proof):
             raise PreconditionError(f"{proof.key} is another object than was proven", key=proof.key)
         if proof.key not in keys:
-            await self._move_to_one_of(keys, asset, there)
-        elif Label.from_metadata(there.metadata or {}) != _label(asset):
+            return await self._move_to_one_of(keys, asset, there)
+        if Label.from_metadata(there.metadata or {}) != _label(asset):
             await self._relabel(asset, proof, there)
+        return _DONE
 
     async def _relabel(self, asset: Asset, proof: Proof, there: ObjectInfo) -> None:
         if self._stays_same(proof):
@@ -169,14 +211,15 @@ class Rekeyer:
         able = self._prober.capabilities
         return able is not None and able.etag_is_md5 and _MD5.fullmatch(proof.etag) is not None
 
-    async def _move_to_one_of(self, keys: tuple[str, ...], asset: Asset, there: ObjectInfo) -> None:
+    async def _move_to_one_of(self, keys: tuple[str, ...], asset: Asset, there: ObjectInfo) -> Delay:
         for key in keys:
             async with self._alone_at(key):
                 if await self._is_free(key, asset):
                     await self._copy(asset, key, there)
-                    return
+                    return _DONE
         where = printable(asset.path), there.key, keys[-1]
         log.warning("the remote copy of %s stays at %s: another object is at %s", *where)
+        return Delay(None, f"another object is at {keys[-1]}")
 
     async def _is_free(self, key: str, asset: Asset) -> bool:
         """Whether nothing is there, or only an earlier object of the asset, which nobody needs."""
@@ -212,9 +255,27 @@ class Rekeyer:
         return ProofMethod.READ_BACK
 
 
-def _subject(asset: Asset, proof: Proof) -> Subject:
+def subject_of(asset: Asset, proof: Proof) -> Subject:
+    """Return what the key of a remote copy is rendered from."""
     md5 = proof.etag if proof.method is ProofMethod.ETAG_MD5 and _MD5.fullmatch(proof.etag) else None
     return Subject(asset.path, asset.type, asset.fields, asset.content_type, md5, proof.mtime_ns)
+
+
+def _postponed(asset: Asset, error: Exception) -> Delay:
+    """Return when to try again what failed for this one asset."""
+    match error:
+        case StaleTransitionError() | UnknownAssetError():
+            return _BUSY
+        case NotFoundError() | PreconditionError():
+            # What became of its object is for others to find out.
+            return Delay(BUSY_SECONDS, str(error))
+        case ArchivedError() | RefusedError():
+            # Perhaps it will, once it was brought out of its archive.
+            log.warning("the remote copy of %s does not follow yet: %s", printable(asset.path), error)
+            return Delay(WAITING_SECONDS, str(error))
+        case _:
+            log.warning("the remote copy of %s stays as it is: %s", printable(asset.path), error)
+            return Delay(None, str(error))
 
 
 def _label(asset: Asset) -> Label:
