@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property, partial
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Final
@@ -25,12 +26,14 @@ from daemon.watchdog import Pulse, Watchdog
 from tiering.accesses import Accesses
 from tiering.classes import Classes
 from tiering.clearance import Clearance
+from tiering.couriers import Couriers
 from tiering.curve import Curve
 from tiering.demoter import Demoter
 from tiering.departures import Departures
 from tiering.describer import Describer
 from tiering.discovery import Discovery
 from tiering.drain import Drain
+from tiering.drive import Here
 from tiering.inbox import Inbox
 from tiering.inspector import Inspector
 from tiering.keeper import Keeper
@@ -59,16 +62,17 @@ from tiering.reconciler import Reconciler
 from tiering.registry import Registry
 from tiering.rekeyer import Rekeyer
 from tiering.scrubber import Scrubber
-from tiering.sender import Sender, Sizes
+from tiering.sender import Means, Sender, Sizes
 from tiering.space import Space
 from tiering.stores.observed import ObservedStore
+from tiering.stores.prompt import PromptStore
 from tiering.stores.s3 import S3Store
 from tiering.succession import Succession
 from tiering.sweeper import Sweeper
 from tiering.thaw import Speed, Thaw
 from tiering.thermometer import Thermometer
 from tiering.tiers import Tiers
-from tiering.turns import Turns
+from tiering.turns import ThreadTurns, Turns
 from tiering.uploader import Uploader
 from tiering.verifier import Verifier
 from tiering.watermarks import Watermarks
@@ -82,13 +86,17 @@ if TYPE_CHECKING:
     from index.catalog import Catalog
     from tiering.keys import Layout
     from tiering.policy import TierPolicy
-    from tiering.store import Store
+    from tiering.store import Objects, Store
     from tiering.tree import Tree
 
 BUDGET_BYTES: Final = 32 << 20
 """Bytes of content in memory on their way to the store."""
 LANES: Final = 4
 """Threads for short work on files: so many for those who read, and so many for small uploads."""
+COURIERS: Final = "courier"
+"""What the names of the threads begin with that upload small files."""
+SMALL_BYTES: Final = 128 << 10
+"""Larger files are worth the care of the event loop, and their memory is counted there."""
 PROMOTIONS: Final = 16
 SCRUB_BYTES: Final = 16 << 20
 """Bytes a second that are read again at most: a month of it are 40 TB."""
@@ -177,6 +185,11 @@ class Parts:
     def prices(self) -> Prices:
         """What keeping and moving bytes costs here."""
         return Prices(**self.settings.prices.model_dump())
+
+    @cached_property
+    def key_turns(self) -> Turns:
+        """Who of us writes at which key."""
+        return Turns()
 
     @cached_property
     def policy(self) -> TierPolicy:
@@ -273,16 +286,18 @@ class Parts:
     @cached_property
     def sender(self) -> Sender:
         """What brings one content to the store, and proves it."""
+        return self._sender(self.store, Means(Lanes(LANES), self.budget, self.key_turns))
+
+    def _sender(self, store: Objects, means: Means) -> Sender:
         upload = self.settings.upload
         return Sender(
-            self.store,
+            store,
             self.layout,
             Multipart(self.catalog, self.store, budget=self.budget, bandwidth=self.bandwidth),
             Leftovers(self.catalog, self.store),
             classes=self.classes,
             sizes=Sizes(upload.multipart_above, upload.part_size),
-            lanes=Lanes(LANES),
-            budget=self.budget,
+            means=means,
             bandwidth=self.bandwidth,
             clock=time.time,
         )
@@ -302,7 +317,7 @@ class Parts:
             self.layout,
             classes=self.classes,
             prober=self.prober,
-            alone_at=self.sender.alone_at,
+            alone_at=self.key_turns.take,
             clock=time.time,
             rollout=self.planner.rollout,
         )
@@ -314,27 +329,45 @@ class Parts:
             self.catalog,
             self.layout,
             self.rekeyer,
-            Pruner(self.catalog, self.store, alone_at=self.sender.alone_at),
+            Pruner(self.catalog, self.store, alone_at=self.key_turns.take),
             layout_of=partial(named, key_bytes=KEY_BYTES - len(self.store.url.encode())),
             is_learnt=self.discovery.done.is_set,
             clock=time.time,
         )
 
     @cached_property
+    def couriers(self) -> Couriers:
+        """The threads that upload small files."""
+        upload, keys = self.settings.upload, ThreadTurns(self.key_turns)
+        return Couriers(
+            self.tree,
+            self._sender(PromptStore(self.store), Means(Here(), Here(), keys)),
+            ThreadPoolExecutor(upload.concurrency, thread_name_prefix=COURIERS),
+            keys=keys,
+            look=self.describer.look,
+            small=SMALL_BYTES,
+            bandwidth=self.bandwidth,
+            settle=upload.settle.total_seconds(),
+            clock=time.time,
+        )
+
+    @cached_property
     def uploader(self) -> Uploader:
         """What uploads new assets."""
-        return Uploader(
+        uploader = Uploader(
             self.catalog,
             self.tree,
             self.sender,
             describe=self.describer.describe,
+            couriers=self.couriers,
             prober=self.prober,
             pacer=self.pacer,
             observer=self.metrics,
             clock=time.time,
             settle=self.settings.upload.settle.total_seconds(),
-            rollout=self.planner.rollout,
         )
+        uploader.follow(self.planner.rollout)
+        return uploader
 
     @cached_property
     def demoter(self) -> Demoter:

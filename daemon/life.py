@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from daemon import journal
-from daemon.app import Parts
+from daemon.app import COURIERS, Parts
 from daemon.instance import AlreadyRunningError, hold_lock
 from daemon.memory import return_freed_memory, spare_the_collector
 from daemon.notify import Notifier
@@ -22,7 +22,7 @@ from daemon.owners import foreign_owners
 from daemon.reloading import Reloading
 from daemon.seal import is_sealed, seal
 from daemon.sockets import SocketError, take_passed
-from daemon.stopping import CUT_SECONDS, Stopping
+from daemon.stopping import CUT_SECONDS, Stopping, end_without
 from index.errors import CorruptIndexError, IndexFaultError
 from tiering.file_lease import ignore_sigio
 from tiering.recovery import recover
@@ -68,6 +68,7 @@ def serve(settings: Settings, *, reload: Callable[[], Settings]) -> int:
     except* (AlreadyRunningError, ForeignStoreError, SocketError, UnusableStoreError) as errors:
         log.error("not started: %s", _first(errors))  # noqa: TRY400 - the message says it all
         code = REFUSED
+    end_without(COURIERS, code)
     return code
 
 
@@ -122,6 +123,7 @@ async def _live(settings: Settings, reload: Callable[[], Settings], passed: sock
                     notifier=notifier,
                 )
                 stack.enter_context(parts.trouble.listening())
+                stack.callback(parts.couriers.close)
                 stack.push_async_callback(parts.server.stop)
                 stack.push_async_callback(parts.accesses.flush)
                 reloading = Reloading(settings, reload, apply=parts.adjust, notifier=notifier)

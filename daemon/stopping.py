@@ -82,6 +82,16 @@ class Stopping:
         os._exit(0)
 
 
+def end_without(threads: str, code: int) -> None:
+    """End the process where threads whose name begins so still wait for an answer: the interpreter would wait, too.
+
+    To be called when everything is closed; what those threads are about, the next start looks at again.
+    """
+    if any(thread.name.startswith(threads) for thread in threading.enumerate()):
+        logging.shutdown()
+        os._exit(code)
+
+
 def _say_what_hangs() -> None:
     log.error("stop deadline reached; ending now: the next start recovers")
     faulthandler.dump_traceback()

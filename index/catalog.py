@@ -248,6 +248,11 @@ class Catalog:
         now = self._clock()
         return await self._commits.share(lambda raw: ledger.perform(raw, (change, *more), now=now), patient=patient)
 
+    async def apply_each(self, batch: Sequence[Sequence[Change]]) -> None:
+        """Make changes to many assets in one commit: all of those to one or none. Stale ones are left out."""
+        now = self._clock()
+        await self._commits.share(lambda raw: ledger.perform_each(raw, batch, now=now))
+
     async def claim(self, limit: int, *, now: float, covers: Callable[[RelPath], bool] = outside.everything) -> Assets:
         """Take at most `limit` new assets that are due, oldest first: they are uploading now.
 

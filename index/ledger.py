@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from index import queries
@@ -48,6 +49,13 @@ def perform(connection: sqlite3.Connection, changes: Sequence[Change], *, now: f
     Raise as `outcome` does, and UnknownAssetError.
     """
     return carry_out(connection, get(connection, changes[0].id), changes, now=now)
+
+
+def perform_each(connection: sqlite3.Connection, batch: Sequence[Sequence[Change]], *, now: float) -> None:
+    """Make changes to many assets. Leave out those that are about something that is not so any more."""
+    for changes in batch:
+        with suppress(StaleTransitionError):  # Raised before anything is written.
+            perform(connection, changes, now=now)
 
 
 def carry_out(connection: sqlite3.Connection, before: Asset, changes: Sequence[Change], *, now: float) -> Asset:

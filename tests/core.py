@@ -22,11 +22,13 @@ from index.lifecycle import State
 from tiering.accesses import Accesses
 from tiering.answers import HotContent
 from tiering.classes import Classes
+from tiering.couriers import Couriers
 from tiering.curve import Curve
 from tiering.demoter import Demoter
 from tiering.departures import Departures
 from tiering.describer import Describer, PathRule
 from tiering.discovery import Discovery
+from tiering.drive import Here
 from tiering.file_lease import ignore_sigio
 from tiering.inspector import Inspector
 from tiering.keeper import Keeper
@@ -53,15 +55,16 @@ from tiering.registry import Registry
 from tiering.rekeyer import Rekeyer
 from tiering.rollout import EVERYTHING, Rollout
 from tiering.scrubber import Scrubber
-from tiering.sender import Sender, Sizes
+from tiering.sender import Means, Sender, Sizes
 from tiering.space import Space
 from tiering.stores.faulty import FaultyStore
 from tiering.stores.memory import MemoryStore
+from tiering.stores.prompt import PromptStore
 from tiering.succession import Succession
 from tiering.thaw import Speed, Thaw
 from tiering.thermometer import Thermometer
 from tiering.tiers import Tiers
-from tiering.turns import Turns
+from tiering.turns import ThreadTurns, Turns
 from tiering.uploader import Uploader
 from tiering.watermarks import Watermarks
 
@@ -71,6 +74,7 @@ if TYPE_CHECKING:
 
     from index.asset import Asset
     from tiering.keys import Layout
+    from tiering.store import Objects
     from tiering.tree import Tree
 
 NO_CLASSES = Classes()
@@ -152,6 +156,8 @@ class Rules:
 class Core:
     """Every mover, decider and answerer, none of which runs by itself."""
 
+    has_couriers = False
+    """Whether threads upload what is for them, as in the daemon."""
     obstacle: str | None = None
     """Why nothing may leave the disk now."""
 
@@ -197,17 +203,34 @@ class Core:
             is_learnt=self.discovery.done.is_set,
             rhythm=Rhythm(first=0.0),
         )
-        budget, bandwidth = ByteBudget(1 << 20), Bandwidth(None, clock=clock)
-        sender = Sender(
-            store,
-            rules.layout,
-            Multipart(catalog, store, budget=budget, bandwidth=bandwidth),
-            Leftovers(catalog, store),
-            sizes=rules.sizes,
-            classes=rules.classes,
-            lanes=Lanes(1),
-            budget=budget,
+        bytes_in_memory, bandwidth = ByteBudget(1 << 20), Bandwidth(None, clock=clock)
+        key_turns = Turns()
+        thread_turns = ThreadTurns(key_turns)
+
+        def a_sender(store: Objects, means: Means) -> Sender:
+            return Sender(
+                store,
+                rules.layout,
+                Multipart(catalog, self.store, budget=bytes_in_memory, bandwidth=bandwidth),
+                Leftovers(catalog, self.store),
+                sizes=rules.sizes,
+                classes=rules.classes,
+                means=means,
+                bandwidth=bandwidth,
+                clock=clock,
+            )
+
+        self.describer = Describer(catalog, tree, rules.path_rules, lanes=Lanes(1))
+        sender = a_sender(store, Means(Lanes(1), bytes_in_memory, key_turns))
+        self.couriers = Couriers(
+            tree,
+            a_sender(PromptStore(store), Means(Here(), Here(), thread_turns)),
+            ThreadPoolExecutor(1),
+            keys=thread_turns,
+            look=self.describer.look,
+            small=rules.sizes.multipart_above,
             bandwidth=bandwidth,
+            settle=0.0,
             clock=clock,
         )
         self.rekeyer = Rekeyer(
@@ -216,7 +239,7 @@ class Core:
             sender._layout,
             classes=rules.classes,
             prober=self.prober,
-            alone_at=sender.alone_at,
+            alone_at=key_turns.take,
             clock=clock,
             rollout=rules.rollout,
         )
@@ -224,24 +247,24 @@ class Core:
             catalog,
             sender._layout,
             self.rekeyer,
-            Pruner(catalog, store, alone_at=sender.alone_at),
+            Pruner(catalog, store, alone_at=key_turns.take),
             layout_of=named,
             is_learnt=self.discovery.done.is_set,
             clock=clock,
         )
-        self.describer = Describer(catalog, tree, rules.path_rules, lanes=Lanes(1))
         self.uploader = Uploader(
             catalog,
             tree,
             sender,
             describe=self.describer.describe if rules.describes else _as_it_is,
+            couriers=self.couriers,
             prober=self.prober,
             pacer=self.pacer,
             observer=observer,
             clock=clock,
             settle=0.0,
-            rollout=rules.rollout,
         )
+        self.uploader.follow(rules.rollout)
         self.demoter = Demoter(
             catalog,
             tree,
@@ -354,7 +377,11 @@ class Core:
         """Upload whatever is due, however late."""
         await self.catalog.make_due(now=self.clock())
         for asset in await self.catalog.claim(100, now=self.clock() + 1e6):
-            await self.uploader.upload(asset)
+            left = [asset]
+            if self.has_couriers and self.couriers.take(asset, ABLE):
+                left = await self.uploader.settle(await self.couriers.deliveries())
+            for each in left:
+                await self.uploader.upload(each)
 
     async def scan(self) -> None:
         """Look at the whole tree once."""

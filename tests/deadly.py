@@ -31,6 +31,7 @@ import index.commits
 import index.connection
 import index.ledger
 import tiering.accesses
+import tiering.couriers
 import tiering.demoter
 import tiering.discovery
 import tiering.inspector
@@ -94,7 +95,7 @@ TASKS = {
     "inspector": (tiering.inspector.Inspector, "run"),
     "watchdog": (daemon.watchdog.Watchdog, "run"),
     "uploader": (tiering.uploader.Uploader, "run"),
-    "upload": (tiering.uploader.Uploader, "_send"),
+    "upload": (tiering.couriers.Couriers, "_send"),
     "promotion": (tiering.promoter.Promoter, "_promote"),
     "order": (tiering.orders.Orders, "_work_off"),
     "demotion": (tiering.demoter.Demoter, "_demote"),
@@ -223,6 +224,7 @@ def _arm_recovery() -> None:
 
 
 def _arm_store(wound: Wound) -> None:
+    S3Store.put_blocking = _blocking_request(wound, S3Store.put_blocking)
     for name in STORE:
         setattr(S3Store, name, _request(wound, name, getattr(S3Store, name)))
     get = S3Store.get
@@ -235,6 +237,14 @@ def _arm_store(wound: Wound) -> None:
         wound.passing(f"after {_addressed('get', key)}")
 
     S3Store.get = walk
+
+
+def _blocking_request(wound: Wound, call: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(call)
+    def walk(self: S3Store, key: str, *args: Any) -> Any:
+        return around(wound, _addressed("put", key), call)(self, key, *args)
+
+    return walk
 
 
 def _request(wound: Wound, name: str, call: Callable[..., Any]) -> Callable[..., Any]:
@@ -261,6 +271,7 @@ def _arm_commits(wound: Wound) -> None:
     for name in COMMITS:
         _label(catalog, name, lambda *_, name=name, **__: (name,))
     _label(catalog, "apply", lambda *changes, **_: tuple(change.event for change in changes))
+    _label(catalog, "apply_each", lambda batch: tuple(change.event for changes in batch for change in changes))
     _label(catalog, "claim", lambda *_, **__: ("claimed",))
     _label(catalog, "observe", _observed)
     share, commit, summarise = commits.share, commits._commit, catalog._summarise

@@ -90,7 +90,8 @@ class World:
     # What is done while a fault is armed: one method an operation, each of which must bring it about.
 
     async def put(self) -> None:
-        """Upload a small file."""
+        """Upload a small file: by a thread, as a rule."""
+        self.core.has_couriers = self.chance.random() < 0.7
         await self.core.new(*self.fresh(3000))
         await self.upload()
 

@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tiering.observer import SilentObserver
-from tiering.store import Attributes, CorruptError, NotFoundError, ObjectInfo, Part, Store, UnavailableError
+from tiering.store import (
+    Attributes,
+    CorruptError,
+    NotFoundError,
+    ObjectInfo,
+    Part,
+    Store,
+    ThrottledError,
+    UnavailableError,
+)
 from tiering.stores.faulty import Damage, Fail, FaultyStore, Hold, Lie, Pretend
 from tiering.stores.memory import MemoryStore
 from tiering.stores.observed import OPERATIONS, ObservedStore
@@ -56,9 +65,18 @@ async def read(store: Store, key: str) -> bytes:
 
 
 def test_operations_are_those_of_the_port() -> None:
-    """An observer knows the name of every call that a store has."""
+    """An observer knows the name of every call that a store has; a put is a put, in whichever thread."""
     calls = {name for name, _ in inspect.getmembers(Store, inspect.isfunction) if not name.startswith("_")}
-    assert set(OPERATIONS) == calls - {"close"}
+    assert set(OPERATIONS) == calls - {"close", "put_blocking"}
+
+
+async def test_a_put_in_a_thread_is_told() -> None:
+    """As every other put, whether it succeeds or not."""
+    store, listener = observed(Fail(operation="put", first=2, error=ThrottledError("slow down")))
+    await asyncio.to_thread(store.put_blocking, "key", b"x", PLAIN)
+    with pytest.raises(ThrottledError):
+        await asyncio.to_thread(store.put_blocking, "key", b"x", PLAIN)
+    assert listener.heard() == [("put", "ok"), ("put", "throttled")]
 
 
 async def test_every_call_is_told_once() -> None:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from store_setups import Setup
 
-    from tiering.store import ObjectInfo, Store
+    from tiering.store import Condition, ObjectInfo, Store
 
 PLAIN = Attributes()
 PART = 5 * 1024 * 1024
@@ -257,6 +257,33 @@ async def test_replace_unchanged_has_one_winner(store: Store, setup: Setup) -> N
         return True
 
     assert sum(await asyncio.gather(*map(write, range(10)))) == 1
+
+
+async def test_put_in_a_thread(store: Store) -> None:
+    """It is the same put: what it stores, what it returns, and under which conditions it does not."""
+
+    async def put(key: str, body: bytes, *condition: Condition) -> ObjectInfo:
+        return await asyncio.to_thread(store.put_blocking, key, body, attributes, *condition)
+
+    attributes = Attributes("image/png", {"tierd-id": "abc"})
+    before = time.time()
+    first = await put("dir/key", b"first", Absent())
+    for info in (first, await store.head("dir/key")):
+        assert (info.key, info.size, info.etag) == ("dir/key", 5, hashlib.md5(b"first").hexdigest())
+        assert (info.content_type, info.metadata) == ("image/png", attributes.metadata)
+        assert before - 5 <= info.modified <= time.time() + 5
+    for condition in (Absent(), Unchanged("0" * 32)):
+        with pytest.raises(PreconditionError):
+            await put("dir/key", b"second", condition)
+    with pytest.raises(PreconditionError):
+        await put("missing", b"second", Unchanged(first.etag))
+    await put("dir/key", b"second", Unchanged(first.etag))
+    assert await read(store, "dir/key") == b"second"
+    await put("dir/key", b"third")
+    assert await read(store, "dir/key") == b"third"
+    with pytest.raises(RefusedError):
+        await put("a//b", b"x")
+    assert await keys(store) == ["dir/key"]
 
 
 # ---- delete --------------------------------------------------------------------------------------------------------

@@ -96,6 +96,7 @@ async def list_uploads(store: S3Store) -> list[str]:
 
 CALLS: dict[str, Callable[[S3Store], Awaitable[object]]] = {
     "put": lambda store: store.put("key", b"x", PLAIN),
+    "put_blocking": lambda store: asyncio.to_thread(store.put_blocking, "key", b"x", PLAIN),
     "head": lambda store: store.head("key"),
     "get": lambda store: read(store, "key"),
     "delete": lambda store: store.delete("key"),
@@ -303,9 +304,12 @@ async def test_rotated_credentials(
     assert "shared credentials file" in caught.value.hint
     with pytest.raises(CredentialsError):
         await list_all(store)
+    with pytest.raises(CredentialsError):
+        await asyncio.to_thread(store.put_blocking, "thread", b"x", PLAIN)
     path.write_text("[default]\naws_access_key_id = testkey\naws_secret_access_key = testsecret\n")
     assert (await store.head("key")).size == 1
     assert await list_all(store) == ["key"]
+    assert (await asyncio.to_thread(store.put_blocking, "thread", b"x", PLAIN)).size == 1
 
 
 @pytest.mark.parametrize(("said", "asked"), [(None, False), ("true", False), ("false", True)])
@@ -397,7 +401,7 @@ async def test_dead_endpoint(stack: AsyncExitStack, call: Callable[[S3Store], Aw
     assert time.monotonic() - started < 2
 
 
-@pytest.mark.parametrize("name", ["put", "head", "get", "delete", "list", "put_part"])
+@pytest.mark.parametrize("name", ["put", "put_blocking", "head", "get", "delete", "list", "put_part"])
 async def test_black_hole(stack: AsyncExitStack, name: str) -> None:
     """Where somebody listens and never answers every call is UnavailableError once the time is over."""
     endpoint = await stack.enter_async_context(answering(lambda _: None))

@@ -11,8 +11,9 @@ from core import a_place, until
 
 from index.asset import AssetId
 from index.lifecycle import State
+from tiering.drive import MustWaitError, drive
 from tiering.source import Source
-from tiering.turns import Turns
+from tiering.turns import ThreadTurns, Turns
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -52,7 +53,33 @@ async def test_one_at_a_time_in_the_order_they_came() -> None:
     await asyncio.wait(tasks)
     assert order == ["a", "c"]
     assert not turns.is_awaited(ONE)
-    assert repr(turns) == "<Turns of 0 assets>"
+    assert repr(turns) == "<Turns with 0 lines>"
+
+
+async def test_a_thread_takes_what_is_free_or_nothing() -> None:
+    """It never waits; who comes after a thread waits until the loop is told that the thread is done."""
+    turns = Turns()
+    threads = ThreadTurns(turns)
+
+    async def use() -> None:
+        async with threads.take(ONE):
+            assert not turns.take_now(ONE)
+
+    async with turns.take(ONE):
+        with pytest.raises(MustWaitError):
+            drive(use())
+    await asyncio.to_thread(drive, use())
+    waiting = asyncio.create_task(_pass(turns))
+    await asyncio.sleep(0)
+    assert turns.is_awaited(ONE)
+    threads.settle()
+    await waiting
+    assert repr(threads) == "<ThreadTurns of <Turns with 0 lines>>"
+
+
+async def _pass(turns: Turns) -> None:
+    async with turns.take(ONE):
+        pass
 
 
 class Held:

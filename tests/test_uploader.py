@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from core import until
 from samples import NOW, an_asset
 from trees import open_descriptors, plant
-from uploads import ABLE, OPAQUE, a_bench
+from uploads import ABLE, OPAQUE, PART, a_bench
 
-from index.asset import Failure, Fingerprint, RelPath, Sighting
+from index.asset import Failure, Fingerprint, ProofMethod, RelPath, Sighting
 from index.changes import Change, Observations
 from index.lifecycle import Event, State, advance
+from tiering.couriers import Delivery
+from tiering.drive import drive
 from tiering.file_lease import ignore_sigio
 from tiering.multipart import PARTS_AT_ONCE
 from tiering.observer import SilentObserver
@@ -31,6 +35,7 @@ from tiering.store import (
     NotFoundError,
     PreconditionError,
     RefusedError,
+    StoreError,
     ThrottledError,
     UnavailableError,
 )
@@ -208,6 +213,17 @@ class Work:
                     return asset
                 await catalog.wait_change(newest)
 
+    async def fails(self, path: str) -> Asset:
+        """Wait until the asset has a failure."""
+        catalog = self.bench.catalog
+        async with asyncio.timeout(20):
+            while True:
+                newest = await catalog.newest_event()
+                asset = await catalog.find(RelPath(path))
+                if asset.failure is not None:
+                    return asset
+                await catalog.wait_change(newest)
+
     async def end(self) -> None:
         """Cancel it."""
         if self.task is not None:
@@ -221,16 +237,17 @@ async def _as_it_is(asset: Asset) -> Asset:
 
 
 @asynccontextmanager
-async def at_work(directory: Path) -> AsyncIterator[Work]:
-    """Make an uploader; `start` lets it run."""
+async def at_work(directory: Path, *, small: int = -1) -> AsyncIterator[Work]:
+    """Make an uploader; `start` lets it run. Couriers take files of at most `small` bytes."""
     ignore_sigio()
-    async with a_bench(directory) as bench:
+    async with a_bench(directory, small=small) as bench:
         pacer, probe, log = Pacer(CONCURRENCY, clock=time.time), Probed(), Log()
         uploader = Uploader(
             bench.catalog,
             bench.tree,
             bench.sender,
             describe=_as_it_is,
+            couriers=bench.couriers,
             prober=probe,  # type: ignore[arg-type]
             pacer=pacer,
             observer=log,
@@ -554,3 +571,206 @@ async def _recovers(work: Work, content: bytes) -> None:
     assert asset.generation == 1
     assert await work.bench.holds("a.txt") == content
     assert await work.bench.pending_uploads() <= 1
+
+
+# --- small files, which threads upload
+
+
+class Gate:
+    """Holds every write of a small object until it is opened."""
+
+    def __init__(self, work: Work, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.waiting = threading.Semaphore(0)
+        self._open = threading.Event()
+        put = work.bench.store.put_blocking
+
+        def wait(*args: Any) -> Any:
+            self.waiting.release()
+            assert self._open.wait(20)
+            return put(*args)
+
+        monkeypatch.setattr(work.bench.store, "put_blocking", wait)
+
+    async def passed_by(self, count: int) -> None:
+        """Wait until so many wait."""
+        for _ in range(count):
+            assert await asyncio.to_thread(self.waiting.acquire, timeout=20)
+
+    def open(self) -> None:
+        """Let everything through."""
+        self._open.set()
+
+
+@pytest.fixture
+async def small_work(tmp_path: Path) -> AsyncIterator[Work]:
+    """An uploader that does not run yet, whose couriers take files of one part."""
+    async with at_work(tmp_path, small=2 * PART) as work:
+        yield work
+
+
+async def test_small_files_are_uploaded_by_threads(small_work: Work) -> None:
+    """With the same proof as all others; no task of the loop is made for one."""
+    before = await small_work.bench.catalog.newest_event()
+    for number in range(50):
+        await small_work.bench.found(f"{number}.txt", b"%d" % number)
+    small_work.start()
+    tasks = set()
+    for number in range(50):
+        asset = await small_work.becomes(f"{number}.txt", State.REPLICATED)
+        tasks |= {task.get_name() for task in asyncio.all_tasks()}
+        assert asset.proof is not None
+        assert (asset.proof.method, asset.proof.key) == (ProofMethod.ETAG_MD5, f"{number}.txt")
+        assert await small_work.bench.holds(f"{number}.txt") == b"%d" % number
+    assert not [name for name in tasks if name.startswith("upload ")]
+    assert small_work.log.results == ["sent"] * 50
+    events = Counter(each.event for each in await small_work.bench.catalog.events(before, limit=1000))
+    assert {events[event] for event in (Event.CLAIMED, Event.SENT, Event.VERIFIED)} == {50}
+
+
+async def test_small_ones_count_as_under_way_until_they_are_committed(
+    small_work: Work, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No more are claimed than may be, and a stop waits for those that were."""
+    gate = Gate(small_work, monkeypatch)
+    for number in range(3 * CONCURRENCY):
+        await small_work.bench.found(f"{number}.txt", SMALL)
+    task = small_work.start()
+    await gate.passed_by(CONCURRENCY)
+    assert small_work.bench.catalog.totals.assets[State.UPLOADING] == CONCURRENCY
+    assert small_work.uploader.under_way == CONCURRENCY
+    small_work.uploader.stop()
+    await _idle(small_work)
+    assert not task.done()
+    gate.open()
+    await task
+    assert small_work.uploader.under_way == 0
+    assert small_work.bench.catalog.totals.assets[State.REPLICATED] == CONCURRENCY
+
+
+async def test_what_is_more_than_one_write_is_done_over_by_the_loop(small_work: Work) -> None:
+    """The object is there already: whether it has the content must be asked."""
+    await small_work.bench.put("a.txt", SMALL)
+    await small_work.bench.put("b.txt", b"somebody's")
+    for path in ("a.txt", "b.txt"):
+        await small_work.bench.found(path, SMALL)
+    small_work.start()
+    await small_work.becomes("a.txt", State.REPLICATED)
+    asset = await small_work.becomes("b.txt", State.STUCK)
+    assert asset.failure is not None
+    assert asset.failure.code == "conflict"
+    assert sorted(small_work.log.results) == ["adopted", "refused"]
+    assert await small_work.bench.holds("b.txt") == b"somebody's"
+
+
+async def test_where_somebody_else_writes_no_thread_does(small_work: Work, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who copies within the store looks first whether the key is free: nobody may come between, neither way."""
+    gate = Gate(small_work, monkeypatch)
+    await small_work.bench.found("a.txt", SMALL)
+    async with small_work.bench.keys.take("a.txt"):
+        small_work.start()
+        await until(lambda: small_work.bench.keys.is_awaited("a.txt"))
+        assert "put" not in small_work.bench.store.calls
+    await small_work.becomes("a.txt", State.REPLICATED)
+    await small_work.bench.found("b.txt", SMALL)
+    await gate.passed_by(1)
+    assert not small_work.bench.keys.take_now("b.txt")
+    gate.open()
+    await small_work.becomes("b.txt", State.REPLICATED)
+    assert small_work.bench.keys.take_now("b.txt")
+
+
+async def test_what_is_overtaken_is_not_done_over(small_work: Work, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A newer generation is under way, and waits only until the thread of the older one has let go of the key."""
+    bench = small_work.bench
+    gate = Gate(small_work, monkeypatch)
+    await bench.put("a.txt", b"somebody's")
+    await bench.found("a.txt", SMALL)
+    small_work.start()
+    await gate.passed_by(1)
+    (bench.tree.root / "a.txt").write_bytes(b"another content")
+    uploading = await bench.catalog.find(RelPath("a.txt"))
+    now = bench.tree.sight("a.txt")
+    await bench.catalog.apply(Change.about(uploading, Event.CHANGED, sighting=now, due_at=0.0))
+    await until(lambda: bench.keys.is_awaited("a.txt"))
+    gate.open()
+    assert (await small_work.becomes("a.txt", State.STUCK)).generation == 2
+    await _idle(small_work)
+    assert small_work.log.results == ["refused"]
+    assert small_work.uploader.under_way == 0
+
+
+async def test_only_what_is_one_write_is_for_a_thread(small_work: Work) -> None:
+    """Not what is large, has a copy, goes to a store that must be asked first, or has to keep to a rate."""
+    bench = small_work.bench
+    asset = await bench.claimed("a.txt", SMALL)
+    proven = an_asset(state=State.UPLOADING)
+    assert not bench.couriers.take(replace(asset, fingerprint=asset.fingerprint._replace(size=2 * PART + 1)), ABLE)
+    assert not bench.couriers.take(replace(asset, proof=proven.proof), ABLE)
+    assert not bench.couriers.take(replace(asset, generation=2), ABLE)
+    assert not bench.couriers.take(asset, OPAQUE)
+    assert not bench.couriers.take(asset, replace(ABLE, create_only=False))
+    bench.couriers._bandwidth.rate = 1
+    assert not bench.couriers.take(asset, ABLE)
+    bench.couriers._bandwidth.rate = None
+    assert bench.couriers.take(asset, ABLE)
+
+
+@pytest.mark.parametrize("error", [ThrottledError("slow down"), UnavailableError("no answer"), RefusedError("no")])
+async def test_a_small_one_that_fails_is_set_back_as_every_other(small_work: Work, error: StoreError) -> None:
+    """And the store's word is heard: it is asked for less, or not for a while."""
+    small_work.bench.store.script = [Fail(operation="put", error=error)]
+    await small_work.bench.found("a.txt", SMALL)
+    small_work.start()
+    asset = await small_work.fails("a.txt")
+    assert asset.state is (State.STUCK if isinstance(error, RefusedError) else State.NEW)
+    assert asset.failure is not None
+    assert asset.failure.code == error.code
+    assert (small_work.pacer.limit < CONCURRENCY) is isinstance(error, ThrottledError)
+    assert small_work.pacer.is_reachable is (error.code != "unavailable")
+
+
+async def test_a_small_file_that_changes_under_way_is_no_success(
+    small_work: Work, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is a new generation, and uploaded again."""
+    gate = Gate(small_work, monkeypatch)
+    await small_work.bench.found("a.txt", SMALL)
+    small_work.start()
+    await gate.passed_by(1)
+    plant(small_work.bench.tree, "a.txt", b"another content")
+    gate.open()
+    asset = await small_work.becomes("a.txt", State.REPLICATED)
+    assert asset.generation == 2
+    assert await small_work.bench.holds("a.txt") == b"another content"
+    assert small_work.log.results == ["changed", "sent"]
+
+
+async def test_an_asset_that_moved_on_spoils_no_others_commit(small_work: Work) -> None:
+    """What is stale is left out; the others are committed."""
+    bench = small_work.bench
+    deliveries = []
+    for path in ("a.txt", "b.txt"):
+        asset = await bench.claimed(path, SMALL)
+        deliveries.append(Delivery(asset, await bench.send(asset), 0.0))
+    moved_on = deliveries[0].asset
+    await bench.catalog.apply(Change.about(moved_on, Event.CHANGED, sighting=bench.tree.sight("a.txt")))
+    assert await small_work.uploader.settle(deliveries) == []
+    assert (await bench.catalog.find(RelPath("a.txt"))).state is State.NEW
+    assert (await bench.catalog.find(RelPath("b.txt"))).state is State.REPLICATED
+
+
+async def test_what_ends_after_the_loop_is_nobodys(tmp_path: Path) -> None:
+    """A thread that comes back when the daemon is over finds nobody, and ends."""
+    async with at_work(tmp_path, small=2 * PART) as work:
+        couriers = work.bench.couriers
+        asset = await work.bench.claimed("a.txt", SMALL)
+        couriers._loop = asyncio.new_event_loop()
+        couriers._loop.close()
+        couriers._carry(asset, ABLE, time.time())
+        assert repr(couriers) == "<Couriers 1 deliveries>"
+
+
+def test_who_has_to_wait_is_no_work_for_a_thread() -> None:
+    """It would wait for ever: that is a bug, and is said."""
+    with pytest.raises(RuntimeError, match="not to wait"):
+        drive(asyncio.sleep(0))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -13,17 +14,22 @@ from trees import make_tree, plant
 from index.asset import RelPath
 from index.catalog import Catalog
 from index.changes import Observations
+from tiering.couriers import Couriers
+from tiering.drive import Here
 from tiering.keys import MirrorLayout
+from tiering.label import Label
 from tiering.lanes import Lanes
 from tiering.leftovers import Leftovers
 from tiering.multipart import Multipart
 from tiering.pacing import Bandwidth, ByteBudget
 from tiering.probe import Capabilities
-from tiering.sender import Sender, Sizes
+from tiering.sender import Means, Sender, Sizes
 from tiering.source import Source
 from tiering.store import Attributes
 from tiering.stores.faulty import FaultyStore
 from tiering.stores.memory import MemoryStore
+from tiering.stores.prompt import PromptStore
+from tiering.turns import ThreadTurns, Turns
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -31,7 +37,7 @@ if TYPE_CHECKING:
 
     from index.asset import Asset
     from tiering.sender import Sent
-    from tiering.store import ObjectInfo
+    from tiering.store import ObjectInfo, Objects
     from tiering.tree import Tree
 
 PART = 1000
@@ -52,6 +58,8 @@ class Bench:
     sender: Sender
     multipart: Multipart
     budget: ByteBudget
+    couriers: Couriers
+    keys: Turns
 
     async def found(self, path: str, content: bytes) -> None:
         """Write a file and let the index know it, due at once."""
@@ -84,29 +92,48 @@ class Bench:
 
 
 @asynccontextmanager
-async def a_bench(directory: Path) -> AsyncIterator[Bench]:
-    """Set everything up in a directory."""
+async def a_bench(directory: Path, *, small: int = -1) -> AsyncIterator[Bench]:
+    """Set everything up in a directory. Couriers take files of at most `small` bytes: none, unless a test says."""
     memory = MemoryStore()
-    store = FaultyStore(memory)
+    store = faulty = FaultyStore(memory)
     catalog = await Catalog.open(directory / "index.db")
     budget = ByteBudget(1 << 20)
     bandwidth = Bandwidth(None, clock=time.monotonic)
     multipart = Multipart(catalog, store, budget=budget, bandwidth=bandwidth)
     sizes = Sizes(2 * PART, PART)
-    sender = Sender(
-        store,
-        MirrorLayout(),
-        multipart,
-        Leftovers(catalog, store),
-        sizes=sizes,
-        lanes=Lanes(1),
-        budget=budget,
+    turns = Turns()
+
+    def a_sender(store: Objects, means: Means) -> Sender:
+        return Sender(
+            store,
+            MirrorLayout(),
+            multipart,
+            Leftovers(catalog, faulty),
+            sizes=sizes,
+            means=means,
+            bandwidth=bandwidth,
+            clock=time.time,
+        )
+
+    tree = make_tree(directory / "media")
+    thread_turns = ThreadTurns(turns)
+    prompt = a_sender(PromptStore(store), Means(Here(), Here(), thread_turns))
+    couriers = Couriers(
+        tree,
+        prompt,
+        ThreadPoolExecutor(4),
+        keys=thread_turns,
+        look=lambda _: Label(),
+        small=small,
         bandwidth=bandwidth,
+        settle=0.0,
         clock=time.time,
     )
+    sender = a_sender(store, Means(Lanes(1), budget, turns))
     try:
-        yield Bench(make_tree(directory / "media"), catalog, memory, store, sender, multipart, budget)
+        yield Bench(tree, catalog, memory, store, sender, multipart, budget, couriers, turns)
     finally:
+        couriers.close()
         await catalog.close()
 
 

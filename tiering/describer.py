@@ -64,12 +64,16 @@ class Describer:
         """Return the asset, which is being uploaded, with what is known of it; in the index as well."""
         if asset.is_described:
             return asset
-        label = await self._lanes.run(partial(self._sidecar, asset.path)) or self._by_path(asset.path)
+        label = await self._lanes.run(partial(self.look, asset.path))
         if not label:
             return asset
         said: dict[str, Any] = {"type": label.type, "fields": label.fields, "tags": label.tags}
         now = await self._catalog.describe_first(asset.id, **said)
         return replace(asset, type=now.type, fields=now.fields, tags=now.tags)
+
+    def look(self, path: RelPath) -> Label:
+        """Return what the sidecar says, else the rules. Blocking."""
+        return self._sidecar(path) or self._by_path(path)
 
     def _by_path(self, path: RelPath) -> Label:
         found = (rule.read(path) for rule in self._rules)

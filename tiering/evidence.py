@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from index.asset import Proof
-    from tiering.store import ObjectInfo, Store
+    from tiering.store import ObjectInfo, Objects, Store
 
 
 def is_as_proven(info: ObjectInfo, proof: Proof) -> bool:
@@ -21,7 +21,7 @@ def is_as_proven(info: ObjectInfo, proof: Proof) -> bool:
 
 
 async def read_sha256(
-    store: Store, key: str, *, etag: str, pace: Callable[[int], Awaitable[None]] | None = None
+    store: Objects, key: str, *, etag: str, pace: Callable[[int], Awaitable[None]] | None = None
 ) -> str:
     """Read the object back, whole, and return the hash of its bytes. Raise what Store.get and its body raise.
 

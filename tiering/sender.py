@@ -11,7 +11,6 @@ import asyncio
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
-from weakref import WeakValueDictionary
 
 from index.asset import Proof, ProofMethod
 from tiering.classes import Classes
@@ -36,6 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
     from index.asset import Asset
+    from tiering.drive import Here
     from tiering.keys import Layout
     from tiering.lanes import Lanes
     from tiering.leftovers import Leftovers
@@ -43,7 +43,8 @@ if TYPE_CHECKING:
     from tiering.pacing import Bandwidth, ByteBudget
     from tiering.probe import Capabilities
     from tiering.source import Digests, Source
-    from tiering.store import Condition, ObjectInfo, Store
+    from tiering.store import Condition, ObjectInfo, Objects
+    from tiering.turns import ThreadTurns, Turns
 
 CONFLICTS_MOST: Final = 3
 """How often an object may turn out to be another one than expected before the asset waits for a person."""
@@ -115,19 +116,30 @@ class Copy:
     sent_bytes: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Means:
+    """What an upload may have to wait for: threads, memory, and its turn at a key.
+
+    Two assets that mean the same would both find a key free, and the second overwrite the first.
+    """
+
+    lanes: Lanes | Here
+    budget: ByteBudget | Here
+    turns: Turns | ThreadTurns
+
+
 class Sender:
     """Brings one asset's content to the store and returns the proof."""
 
     def __init__(
         self,
-        store: Store,
+        store: Objects,
         layout: Layout,
         multipart: Multipart,
         leftovers: Leftovers,
         *,
         sizes: Sizes,
-        lanes: Lanes,
-        budget: ByteBudget,
+        means: Means,
         bandwidth: Bandwidth,
         clock: Callable[[], float],
         classes: Classes = _NO_CLASSES,
@@ -138,11 +150,9 @@ class Sender:
         self._multipart = multipart
         self._leftovers = leftovers
         self._sizes = sizes
-        self._lanes = lanes
-        self._budget = budget
+        self._means = means
         self._bandwidth = bandwidth
         self._clock = clock
-        self._under_way: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def send(self, source: Source, able: Capabilities) -> Sent:
         """Make sure that the store holds the content, and prove it.
@@ -155,20 +165,10 @@ class Sender:
                 copy = await self._deliver_somewhere(parcel, able)
             except CorruptError:
                 # Where the file changed meanwhile, that is what happened, and not a fault of the store.
-                await self._lanes.run(source.confirm)
+                await self._means.lanes.run(source.confirm)
                 raise
-            await self._lanes.run(source.finish)
+            await self._means.lanes.run(source.finish)
         return Sent(self._proof(parcel, copy), copy.result, copy.sent_bytes, parcel.digests.content_type)
-
-    @asynccontextmanager
-    async def alone_at(self, key: str) -> AsyncIterator[None]:
-        """Keep everybody else from writing at this key.
-
-        Two assets that mean the same would both find it free, and the second overwrite the first.
-        """
-        lock = self._under_way.setdefault(key, asyncio.Lock())
-        async with lock:
-            yield
 
     @asynccontextmanager
     async def _parcel(self, source: Source) -> AsyncIterator[Parcel]:
@@ -180,8 +180,8 @@ class Sender:
             digests = await asyncio.to_thread(source.hash_parts, part_size, with_md5=self._layout.needs_md5)
             yield self._address(source, digests, None)
             return
-        async with self._budget.take(size):
-            body, digests = await self._lanes.run(source.open_and_read)
+        async with self._means.budget.take(size):
+            body, digests = await self._means.lanes.run(source.open_and_read)
             yield self._address(source, digests, body)
 
     def _address(self, source: Source, digests: Digests, body: bytes | None) -> Parcel:
@@ -222,7 +222,7 @@ class Sender:
     async def _deliver_somewhere(self, parcel: Parcel, able: Capabilities) -> Copy:
         while True:
             try:
-                async with self.alone_at(parcel.key):
+                async with self._means.turns.take(parcel.key):
                     return await self._deliver(parcel, able)
             except TakenError:
                 parcel = parcel.at_next_key

@@ -157,12 +157,8 @@ class Download(Protocol):
         """Yield the body. Raise CorruptError where it ends short, UnavailableError where it breaks or stalls."""
 
 
-class Store(Protocol):
-    """A place for objects."""
-
-    @property
-    def url(self) -> str:
-        """Where it is, as the configuration names it, prefix included."""
+class Objects(Protocol):
+    """Single objects, written and read."""
 
     async def put(self, key: str, body: bytes, attributes: Attributes, condition: Condition = None) -> ObjectInfo:
         """Write an object in one request and return it as stored.
@@ -178,17 +174,31 @@ class Store(Protocol):
     ) -> AbstractAsyncContextManager[Download]:
         """Read an object, or `length` bytes from `start`. Raise PreconditionError where it is not of `etag`."""
 
-    async def delete(self, key: str, *, etag: str | None = None) -> None:
-        """Remove an object; one that is not there is no error. Raise PreconditionError where it is not of `etag`."""
-
-    def list(self, prefix: str = "", *, after: str = "") -> AsyncIterator[Sequence[ObjectInfo]]:
-        """Yield pages of the objects whose key starts with `prefix`, in key order, beginning after `after`."""
-
     async def copy(self, source: str, key: str, attributes: Attributes, *, etag: str) -> ObjectInfo:
         """Copy within the store, with new attributes, only if the source still has this ETag.
 
         Return the copy as stored, with its own ETag. Raise NotFoundError or PreconditionError about the source.
         """
+
+
+class Store(Objects, Protocol):
+    """A place for objects."""
+
+    @property
+    def url(self) -> str:
+        """Where it is, as the configuration names it, prefix included."""
+
+    def put_blocking(self, key: str, body: bytes, attributes: Attributes, condition: Condition = None) -> ObjectInfo:
+        """Do what `put` does, in the thread that calls. For small bodies.
+
+        Raise as it does, and PreconditionError also where `put` would look twice before it says so.
+        """
+
+    async def delete(self, key: str, *, etag: str | None = None) -> None:
+        """Remove an object; one that is not there is no error. Raise PreconditionError where it is not of `etag`."""
+
+    def list(self, prefix: str = "", *, after: str = "") -> AsyncIterator[Sequence[ObjectInfo]]:
+        """Yield pages of the objects whose key starts with `prefix`, in key order, beginning after `after`."""
 
     async def create_upload(self, key: str, attributes: Attributes) -> str:
         """Begin a multipart upload and return its id."""

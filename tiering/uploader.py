@@ -12,6 +12,7 @@ from index.changes import Change
 from index.errors import IndexFaultError, StaleTransitionError
 from index.lifecycle import Event, State
 from tiering.answers import Transfer
+from tiering.drive import MustWaitError
 from tiering.pacing import RETRY_MOST, backoff
 from tiering.rollout import EVERYTHING, Rollout
 from tiering.source import AlteredError, NotYetError, Source
@@ -20,10 +21,11 @@ from tiering.tree import FileError, MissingError, NotRegularError
 from tiering.turns import Turns
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator
+    from collections.abc import Awaitable, Callable, Iterator, Sequence
 
     from index.asset import Asset, AssetId
     from index.catalog import Catalog
+    from tiering.couriers import Couriers, Delivery
     from tiering.observer import Observer
     from tiering.pacing import Pacer
     from tiering.prober import Prober
@@ -51,24 +53,25 @@ class Uploader:
         sender: Sender,
         *,
         describe: Callable[[Asset], Awaitable[Asset]],
+        couriers: Couriers,
         prober: Prober,
         pacer: Pacer,
         observer: Observer,
         clock: Callable[[], float],
         settle: float,
-        rollout: Rollout = EVERYTHING,
     ) -> None:
         """`describe` returns an asset with what is known of it before its first upload."""
         self._catalog = catalog
         self._tree = tree
         self._sender = sender
         self._describe = describe
+        self._couriers = couriers
         self._prober = prober
         self._pacer = pacer
         self._observer = observer
         self._clock = clock
         self._settle = settle
-        self._rollout = rollout
+        self._rollout = EVERYTHING
         self._let_in = False
         """Whether all that the roll-out covers has been made due."""
         self._free = asyncio.Event()
@@ -110,14 +113,21 @@ class Uploader:
     async def run(self) -> None:
         """Upload what is due, for ever, once the store has shown what it can be trusted with."""
         async with asyncio.TaskGroup() as group:
+            delivering = group.create_task(self._receive(group), name="deliveries")
             while not self._stopping.is_set():
                 room = self._pacer.limit - self.under_way
                 if room <= 0:
-                    self._free.clear()
-                    await self._free.wait()
+                    await self._wait_free()
                     continue
                 for asset in await self._claim(room):
                     self._begin(asset, group)
+            while self.under_way:
+                await self._wait_free()
+            delivering.cancel()
+
+    async def _wait_free(self) -> None:
+        self._free.clear()
+        await self._free.wait()
 
     def _begin(self, asset: Asset, group: asyncio.TaskGroup) -> None:
         """Upload it, and give up what may still be under way for an older generation: nobody wants that any more."""
@@ -125,7 +135,23 @@ class Uploader:
         if older is not None:
             older.cancel()
         self.under_way += 1
+        able = self._prober.capabilities
+        if able is None or not self._couriers.take(asset, able):
+            self._attempt(asset, group)
+
+    def _begin_over(self, asset: Asset, group: asyncio.TaskGroup) -> None:
+        if asset.id in self._attempts:
+            # A newer generation is under way already: nobody wants this one any more.
+            self._end(1)
+        else:
+            self._attempt(asset, group)
+
+    def _attempt(self, asset: Asset, group: asyncio.TaskGroup) -> None:
         self._attempts[asset.id] = group.create_task(self._work(asset), name=f"upload {asset.id}")
+
+    def _end(self, count: int) -> None:
+        self.under_way -= count
+        self._free.set()
 
     async def _claim(self, room: int) -> list[Asset]:
         """Return what is due, or wait for a reason to look again."""
@@ -161,24 +187,44 @@ class Uploader:
         finally:
             if self._attempts.get(asset.id) is asyncio.current_task():
                 del self._attempts[asset.id]
-            self.under_way -= 1
-            self._free.set()
+            self._end(1)
+
+    async def _receive(self, group: asyncio.TaskGroup) -> None:
+        while True:
+            deliveries = await self._couriers.deliveries()
+            left = await self.settle(deliveries)
+            self._end(len(deliveries) - len(left))
+            for asset in left:
+                self._begin_over(asset, group)
+
+    async def settle(self, deliveries: Sequence[Delivery]) -> list[Asset]:
+        """Commit what couriers bring, all at once; return what they could not do: it is to be done over."""
+        ended = [each for each in deliveries if not isinstance(each.outcome, MustWaitError)]
+        if ended:
+            await self._catalog.apply_each([self._changes(*each) for each in ended])
+        return [each.asset for each in deliveries if isinstance(each.outcome, MustWaitError)]
 
     async def upload(self, asset: Asset) -> Asset | None:
         """Upload one claimed asset and commit what came of it; None where it was overtaken meanwhile."""
         started = self._clock()
         try:
-            sent = await self._send(asset)
+            outcome: Sent | Exception = await self._send(asset)
         except IndexFaultError:
             # Nobody's fault but the index's: the asset stays claimed, and the next start has it uploaded again.
             raise
         except Exception as error:  # noqa: BLE001 - one asset's trouble must not end the uploads of all others
-            return await self._set_back(asset, error, self._clock() - started)
-        self._pacer.succeeded()
-        self._observer.uploaded(asset, sent.result, self._clock() - started, sent.sent_bytes)
-        return await self._commit(*_success(asset, sent))
+            outcome = error
+        return await self._commit(*self._changes(asset, outcome, self._clock() - started))
 
-    async def _set_back(self, asset: Asset, error: Exception, seconds: float) -> Asset | None:
+    def _changes(self, asset: Asset, outcome: Sent | Exception, seconds: float) -> Sequence[Change]:
+        """Tell all who count how an upload ended, and return what is to be committed."""
+        if isinstance(outcome, Exception):
+            return [self._set_back(asset, outcome, seconds)]
+        self._pacer.succeeded()
+        self._observer.uploaded(asset, outcome.result, seconds, outcome.sent_bytes)
+        return _success(asset, outcome)
+
+    def _set_back(self, asset: Asset, error: Exception, seconds: float) -> Change:
         self._pace(error)
         result, change = setback(asset, error, now=self._clock())
         self._observer.uploaded(asset, result, seconds, 0)
@@ -187,7 +233,7 @@ class Uploader:
             log.warning(
                 "upload %s: %s (%s)", result, printable(asset.path), error, exc_info=trace, extra={"asset": asset.id}
             )
-        return await self._commit(change)
+        return change
 
     async def _send(self, asset: Asset) -> Sent:
         able = self._prober.capabilities

@@ -290,7 +290,7 @@ def test_fed_and_told(world: World) -> None:
 
 
 WEDGED = {
-    "loop": ("before put", lambda world: world.drop("new.bin")),
+    "loop": ("before get", lambda world: world.daemon.client.promote(filter={}, wait=False)),
     "index": ("before commit claimed", lambda world: world.drop("new.bin")),
     "files": ("before land write", lambda world: world.daemon.client.promote(filter={}, wait=False)),
 }

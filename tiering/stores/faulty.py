@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast
 
+from tiering.drive import drive
 from tiering.store import CorruptError
 
 if TYPE_CHECKING:
@@ -127,6 +128,14 @@ class FaultyStore:
     async def put(self, key: str, body: bytes, attributes: Attributes, condition: Condition = None) -> ObjectInfo:
         """See Store."""
         return await self._call("put", lambda: self._store.put(key, body, attributes, condition))
+
+    def put_blocking(self, key: str, body: bytes, attributes: Attributes, condition: Condition = None) -> ObjectInfo:
+        """See Store. A Hold cannot strike here: nothing is to be waited for."""
+
+        async def put() -> ObjectInfo:
+            return self._store.put_blocking(key, body, attributes, condition)
+
+        return drive(self._call("put", put))
 
     async def head(self, key: str) -> ObjectInfo:
         """See Store."""

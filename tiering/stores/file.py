@@ -105,6 +105,12 @@ class FileStore:
         check_key(key)
         return await self._run(key, self._put, key, body, attributes, condition)
 
+    def put_blocking(self, key: str, body: bytes, attributes: Attributes, condition: Condition = None) -> ObjectInfo:
+        """See Store."""
+        check_key(key)
+        with _translated(key):
+            return self._put(key, body, attributes, condition)
+
     async def head(self, key: str) -> ObjectInfo:
         """See Store."""
         check_key(key)

@@ -88,6 +88,11 @@ class MemoryStore:
         await _turn()
         return self._write(key, bytes(body), md5_of(body), attributes, condition)
 
+    def put_blocking(self, key: str, body: bytes, attributes: Attributes, condition: Condition = None) -> ObjectInfo:
+        """See Store."""
+        check_key(key)
+        return self._write(key, bytes(body), md5_of(body), attributes, condition)
+
     async def head(self, key: str) -> ObjectInfo:
         """See Store."""
         await _turn()

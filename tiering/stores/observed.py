@@ -52,6 +52,11 @@ class ObservedStore:
         with self._observed("put"):
             return await self._store.put(key, body, attributes, condition)
 
+    def put_blocking(self, key: str, body: bytes, attributes: Attributes, condition: Condition = None) -> ObjectInfo:
+        """See Store."""
+        with self._observed("put"):
+            return self._store.put_blocking(key, body, attributes, condition)
+
     async def head(self, key: str) -> ObjectInfo:
         """See Store."""
         with self._observed("head"):

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
     from obstore import Attributes as Headers
-    from obstore import GetOptions, GetResult, PutMode
+    from obstore import GetOptions, GetResult, PutMode, PutResult
 
     from tiering.store import Attributes, Condition, Part, PendingUpload
     from tiering.stores.s3_connection import S3Settings
@@ -110,6 +110,18 @@ class S3Store:
             if isinstance(condition, Absent) and await self._is_only_directory(key):
                 return await self._put(key, body, attributes, None)
             raise
+
+    def put_blocking(self, key: str, body: bytes, attributes: Attributes, condition: Condition = None) -> ObjectInfo:
+        """See Store."""
+        full = self._requests.full(key)
+        try:
+            with self._requests.translated(key):
+                result = self._requests.prompt.put(
+                    full, body, attributes=self._headers(attributes), mode=_mode(condition), use_multipart=False
+                )
+        except NotFoundError as error:
+            raise PreconditionError(f"{key}: there is no object any more", key=key) from error
+        return _written(key, body, attributes, result)
 
     async def head(self, key: str) -> ObjectInfo:
         """See Store."""
@@ -241,8 +253,7 @@ class S3Store:
                 mode=_mode(condition),
                 use_multipart=False,
             )
-        etag = unquoted(result["e_tag"])
-        return ObjectInfo(key, len(body), etag, time.time(), attributes.metadata, attributes.content_type)
+        return _written(key, body, attributes, result)
 
     async def _is_only_directory(self, key: str) -> bool:
         """Whether there is no such object, and yet others beneath it.
@@ -285,6 +296,11 @@ def _mode(condition: Condition) -> PutMode:
     if isinstance(condition, Unchanged):
         return {"e_tag": quoted(condition.etag)}
     return "overwrite"
+
+
+def _written(key: str, body: bytes, attributes: Attributes, result: PutResult) -> ObjectInfo:
+    etag = unquoted(result["e_tag"])
+    return ObjectInfo(key, len(body), etag, time.time(), attributes.metadata, attributes.content_type)
 
 
 def _info(key: str, result: GetResult) -> ObjectInfo:

@@ -7,6 +7,7 @@ import ssl
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
@@ -15,7 +16,7 @@ import aioboto3
 from botocore.config import Config
 from obstore.store import S3Store as Bucket
 
-from tiering.stores.s3_credentials import Credentials, live_credentials
+from tiering.stores.s3_credentials import Credentials, ThreadedCredentials, live_credentials
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -63,10 +64,14 @@ class S3Settings:
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """An open bucket: `bucket` moves bytes, `client` does what is particular to S3."""
+    """An open bucket: `bucket` moves bytes, `client` does what is particular to S3.
+
+    `prompt` is for threads that wait for what they ask for: it gives up by itself.
+    """
 
     settings: S3Settings
     bucket: Bucket
+    prompt: Bucket
     client: Any
     credentials: Credentials
 
@@ -90,8 +95,13 @@ async def connected(settings: S3Settings) -> AsyncIterator[Connection]:
         config=_client_config(settings),
     )
     async with client as opened:
-        bucket = _open_bucket(settings, region, opened.meta.endpoint_url, credentials, private)
-        yield Connection(settings, bucket, opened, credentials)
+        open_bucket = partial(_open_bucket, settings, region, opened.meta.endpoint_url, authorities=private)
+        bucket = open_bucket(credentials, timeout=_NO_LIMIT)
+        prompt = open_bucket(
+            ThreadedCredentials(credentials, asyncio.get_running_loop(), seconds=settings.stall_seconds),
+            timeout=timedelta(seconds=settings.stall_seconds),
+        )
+        yield Connection(settings, bucket, prompt, opened, credentials)
 
 
 def _client_config(settings: S3Settings) -> Config:
@@ -111,9 +121,18 @@ def _client_config(settings: S3Settings) -> Config:
 
 
 def _open_bucket(
-    settings: S3Settings, region: str, endpoint: str, credentials: Credentials, authorities: bytes | None
+    settings: S3Settings,
+    region: str,
+    endpoint: str,
+    credentials: Credentials | ThreadedCredentials,
+    *,
+    authorities: bytes | None,
+    timeout: timedelta,
 ) -> Bucket:
-    """Open the bucket for the Rust library. `authorities` are certificates, as PEM, to trust beside the host's."""
+    """Open the bucket for the Rust library. `authorities` are certificates, as PEM, to trust beside the host's.
+
+    `timeout` counts the body: where bodies can be large, it is for us to decide, by size and by silence, what is slow.
+    """
     virtual = _is_virtual(settings, endpoint)
     parts = urlsplit(endpoint)
     address = f"{parts.scheme}://{settings.bucket}.{parts.netloc}" if virtual else endpoint
@@ -133,8 +152,7 @@ def _open_bucket(
     options: ClientConfig = {
         "allow_http": parts.scheme == "http",
         "connect_timeout": timedelta(seconds=_CONNECT_SECONDS),
-        # The limit counts the body: what is too slow we decide, by size and by silence.
-        "timeout": _NO_LIMIT,
+        "timeout": timeout,
     }
     if authorities is not None:
         options["root_certificate"] = authorities

@@ -131,6 +131,19 @@ class Credentials:
             return found
 
 
+class ThreadedCredentials:
+    """The keys as the Rust library wants them in a thread without an event loop."""
+
+    def __init__(self, credentials: Credentials, loop: asyncio.AbstractEventLoop, *, seconds: float) -> None:
+        self._credentials = credentials
+        self._loop = loop
+        self._seconds = seconds
+
+    def __call__(self) -> S3Credential:
+        """Return the keys, which the loop asks for. Raise as it does, TimeoutError where it takes too long."""
+        return asyncio.run_coroutine_threadsafe(self._credentials(), self._loop).result(self._seconds)
+
+
 class _Live(AioCredentials):  # type: ignore[misc]  # the library has no types
     """The keys as the Python library wants them."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Final
 
@@ -16,7 +16,7 @@ from tiering.stores.s3_errors import FOREIGN, read_answer, translate
 from tiering.thaw import Thawed
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Iterator, Mapping
 
     from tiering.stores.s3_connection import Connection
 
@@ -31,6 +31,7 @@ class Requests:
         self._connection = connection
         self.settings = connection.settings
         self.bucket = connection.bucket
+        self.prompt = connection.prompt
         self.prefix = f"{connection.settings.prefix.strip('/')}/".lstrip("/")
 
     @property
@@ -116,11 +117,18 @@ class Requests:
     @asynccontextmanager
     async def guarded(self, key: str, seconds: float) -> AsyncIterator[None]:
         """Give what happens inside so many seconds, and say what goes wrong in our words."""
+        with self.translated(key):
+            try:
+                async with asyncio.timeout(seconds):
+                    yield
+            except TimeoutError as error:
+                raise UnavailableError(f"{key or 'the store'}: no answer within {seconds:.0f} s", key=key) from error
+
+    @contextmanager
+    def translated(self, key: str) -> Iterator[None]:
+        """Say in our words what goes wrong inside."""
         try:
-            async with asyncio.timeout(seconds):
-                yield
-        except TimeoutError as error:
-            raise UnavailableError(f"{key or 'the store'}: no answer within {seconds:.0f} s", key=key) from error
+            yield
         except FOREIGN as error:
             credentials = self._connection.credentials
             failure = translate(error, key=key, source=credentials.source)
