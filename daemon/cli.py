@@ -28,6 +28,7 @@ from daemon import (
     cli_search,
     cli_simulate,
     cli_top,
+    cli_ui,
     cli_upload,
     render,
 )
@@ -44,6 +45,7 @@ COMMANDS: Final[dict[str, tuple[Callable[..., object], ...]]] = {
         cli_operations.serve,
         cli_operations.status,
         cli_top.top,
+        cli_ui.ui,
         cli_operations.stats,
         cli_operations.events,
         cli_operations.verify,

@@ -49,6 +49,7 @@ def find_contradictions(settings: Settings) -> Iterator[Contradiction]:
     yield from _layout(settings)
     yield from _aws(settings)
     yield from _socket(settings)
+    yield from _ports(settings)
     yield from _peers(settings)
     yield from _root(settings.cache.root)
     yield from _store_directory(settings)
@@ -225,6 +226,14 @@ def _bundle(bundle: str | None) -> Iterator[Contradiction]:
     except OSError as error:
         wrong = f"the authorities' certificates {bundle} cannot be read: {error.strerror or error}"
         yield Contradiction(("store.url",), wrong, "name a PEM file with AWS_CA_BUNDLE, or unset it")
+
+
+def _ports(settings: Settings) -> Iterator[Contradiction]:
+    metrics, page = settings.metrics.listen, settings.ui.listen
+    if metrics is not None and metrics == page and page.port:
+        yield Contradiction(
+            ("ui.listen", "metrics.listen"), f"both are {page}", 'give one of them another port, or "" for nowhere'
+        )
 
 
 def _socket(settings: Settings) -> Iterator[Contradiction]:

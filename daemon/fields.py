@@ -6,6 +6,7 @@ later compares what they mean. A validator's message completes the sentence "the
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import os
 import re
@@ -128,6 +129,20 @@ def _address(value: object) -> Address | None:
     if found is None or int(found[3]) > 65535:  # noqa: PLR2004 - the largest port
         raise wrong("should be HOST:PORT, as in '127.0.0.1:9469', or '' for nowhere")
     return Address(found[1] or found[2], int(found[3]))
+
+
+def _loopback(value: object) -> Address | None:
+    address = _address(value)
+    if address is not None and not _is_loopback(address.host):
+        raise wrong("should be an address of this host alone, as in '127.0.0.1:9470', or '' for nowhere")
+    return address
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _base(info: ValidationInfo) -> Path:
@@ -271,6 +286,7 @@ Tags = Annotated[Names, AfterValidator(_tags)]
 Origins = Annotated[Names, AfterValidator(_origins)]
 Patterns = Annotated[Names, AfterValidator(_patterns)]
 Listen = Annotated[Address | None, BeforeValidator(_address), PlainSerializer(lambda address: str(address or ""))]
+Loopback = Annotated[Address | None, BeforeValidator(_loopback), PlainSerializer(lambda address: str(address or ""))]
 Located = Annotated[Path, BeforeValidator(_located), PlainSerializer(os.fspath)]
 StoreUrl = Annotated[str, BeforeValidator(_store_url)]
 Endpoint = Annotated[str, AfterValidator(_endpoint)]

@@ -147,6 +147,8 @@ async def _begin(parts: Parts, stopping: Stopping, notifier: Notifier, passed: s
         await parts.server.take_over(passed.dup())  # A life closes its own; the next one needs it, too.
     if metrics.listen is not None:
         await parts.server.open_tcp(metrics.listen.host, metrics.listen.port)
+    if parts.settings.ui.listen is not None:
+        await parts.server.open_page(parts.settings.ui.listen.host, parts.settings.ui.listen.port)
     for name, work in parts.work().items():
         parts.group.create_task(work, name=name)
     uploads = parts.group.create_task(parts.uploader.run(), name="uploader")
@@ -195,3 +197,5 @@ def _announce(parts: Parts) -> None:
     log.info("socket        %s: try `tierd status`", settings.api.socket)
     if settings.metrics.listen is not None:
         log.info("metrics       http://%s/metrics", settings.metrics.listen)
+    if settings.ui.listen is not None:
+        log.info("page          http://%s/", settings.ui.listen)

@@ -1,4 +1,4 @@
-"""The HTTP server: the unix socket for everything, a TCP port for metrics and health, and their orderly end."""
+"""The HTTP server: the unix socket for everything, TCP ports for metrics and the page, and their orderly end."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, Self
 from aiohttp import web
 
 from daemon.api import PUBLIC, Api
+from daemon.api_page import PAGE
 from daemon.connection import Listener
 from daemon.sockets import BACKLOG, bind_tcp, bind_unix
 
@@ -32,6 +33,7 @@ class Server:
         self._listeners: list[tuple[Listener, web.ServerRunner, web.SockSite]] = []
         self._socket: tuple[Path, int] | None = None
         self.port: int | None = None
+        self.page_port: int | None = None
 
     def __repr__(self) -> str:
         return f"<Server on {self._socket[0] if self._socket else 'no socket'}, port {self.port}>"
@@ -49,9 +51,16 @@ class Server:
 
     async def open_tcp(self, host: str, port: int) -> Self:
         """Serve metrics and health on a TCP port; 0 takes a free one, which `port` then tells."""
-        sock = bind_tcp(host, port)
+        sock = bind_tcp(host, port, key="[metrics] listen")
         self.port = sock.getsockname()[1]
         await self._serve(sock, Api(self._service, PUBLIC))
+        return self
+
+    async def open_page(self, host: str, port: int) -> Self:
+        """Serve the page on a TCP port of the loopback address; 0 takes a free one, which `page_port` then tells."""
+        sock = bind_tcp(host, port, key="[ui] listen")
+        self.page_port = sock.getsockname()[1]
+        await self._serve(sock, Api(self._service, PAGE))
         return self
 
     async def _serve(self, sock: socket.socket, api: Api) -> None:

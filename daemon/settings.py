@@ -193,6 +193,12 @@ class Metrics(Section):
     listen: fields.Listen = fields.Address("127.0.0.1", 9469)
 
 
+class Ui(Section):
+    """Where the page is, besides `tierd ui`. None: nowhere."""
+
+    listen: fields.Loopback = None
+
+
 Price = Annotated[fields.Share, Field(ge=0, allow_inf_nan=False)]
 
 
@@ -232,6 +238,7 @@ class Settings(Section):
     upload: Upload
     api: Api
     metrics: Metrics
+    ui: Ui
     prices: Prices
     log: Log
 

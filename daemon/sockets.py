@@ -115,18 +115,18 @@ def _is_answered(path: Path) -> bool:
     return True
 
 
-def bind_tcp(host: str, port: int) -> socket.socket:
-    """Return a TCP socket that listens. Raise SocketError."""
+def bind_tcp(host: str, port: int, *, key: str) -> socket.socket:
+    """Return a TCP socket that listens where the configuration's `key` says. Raise SocketError."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         sock = socket.socket(family, kind | socket.SOCK_NONBLOCK, protocol)
     except OSError as error:
-        raise SocketError(f"cannot listen on {host}:{port} ([metrics] listen): {_why(error)}") from error
+        raise SocketError(f"cannot listen on {host}:{port} ({key}): {_why(error)}") from error
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.bind(address)
         sock.listen(BACKLOG)
     except OSError as error:
         sock.close()
-        raise SocketError(f"cannot listen on {host}:{port} ([metrics] listen): {_why(error)}") from error
+        raise SocketError(f"cannot listen on {host}:{port} ({key}): {_why(error)}") from error
     return sock

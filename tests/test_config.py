@@ -90,6 +90,7 @@ TABLE = {
         "presign_longest": "1d",
     },
     "metrics": {"listen": "127.0.0.1:9469"},
+    "ui": {"listen": ""},
     "prices": {
         "standard": 0.023,
         "intelligent_tiering": 0.023,
@@ -250,6 +251,7 @@ def test_every_key_can_be_overridden(base: Path) -> None:
         "TIERD_STORE__ENCRYPTION": "AES256",
         "TIERD_STORE__RESTORE": "Bulk",
         "TIERD_STORE__RESTORE_DAYS": "3",
+        "TIERD_UI__LISTEN": "[::1]:9470",
         "TIERD_BUCKET__VERSIONING": "True",
         "TIERD_BUCKET__ENCRYPTION": "none",
         "TIERD_BUCKET__BLOCK_PUBLIC_ACCESS": "false",
@@ -315,6 +317,7 @@ def test_every_key_can_be_overridden(base: Path) -> None:
     assert dumped["upload"]["concurrency"] == 4
     assert dumped["api"]["read"] == ["root", "@0"]
     assert dumped["metrics"]["listen"] == "[::1]:0"
+    assert dumped["ui"]["listen"] == "[::1]:9470"
 
 
 def test_an_override_of_the_url_discards_the_provider(base: Path) -> None:
@@ -427,6 +430,14 @@ def test_no_such_variable(base: Path) -> None:
         (
             '[metrics]\nlisten = "9469"',
             "metrics.listen: is '9469'; should be HOST:PORT, as in '127.0.0.1:9469', or '' for nowhere",
+        ),
+        (
+            '[ui]\nlisten = "0.0.0.0:9470"',
+            "ui.listen: is '0.0.0.0:9470'; should be an address of this host alone, as in '127.0.0.1:9470', or ''",
+        ),
+        (
+            '[ui]\nlisten = "127.0.0.1:9469"',
+            'ui.listen: both are 127.0.0.1:9469; give one of them another port, or "" for nowhere',
         ),
         ('[log]\nlevel = "loud"', "log.level: is 'loud'; should be 'debug', 'info', 'warning' or 'error'"),
         ('[store]\nprovider = "ibm"', "store.provider: is 'ibm'; should be 'aws', 'oci', 'minio', 'gcp', "),

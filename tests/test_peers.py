@@ -310,7 +310,7 @@ def test_a_socket_that_cannot_be_is_said(tmp_path: Path, path: str, said: str) -
 
 def test_a_port_that_is_taken_is_said() -> None:
     """The message names host, port and key."""
-    with bind_tcp("127.0.0.1", 0) as sock:
+    with bind_tcp("127.0.0.1", 0, key="[metrics] listen") as sock:
         port = sock.getsockname()[1]
         with pytest.raises(SocketError, match=rf"127.0.0.1:{port} \(\[metrics\] listen\).*somebody else has the port"):
-            bind_tcp("127.0.0.1", port)
+            bind_tcp("127.0.0.1", port, key="[metrics] listen")

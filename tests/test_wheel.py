@@ -34,6 +34,7 @@ def test_the_wheel_runs_in_a_bare_environment(tmp_path: Path) -> None:
         names = archive.namelist()
     assert all(any(name.endswith(f"share/tierd/{each}") for name in names) for each in SHARED)
     assert not any(name.startswith(("tests/", "demo/", "packaging/", "systemd/")) for name in names)
+    assert "daemon/page.html" in names
     bare = tmp_path / "bare"
     run(UV, "venv", "--python", sys.executable, str(bare))
     install = (UV, "pip", "install", "--python", str(bare))
