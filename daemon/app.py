@@ -45,6 +45,7 @@ from tiering.leases import LEASE_SECONDS, Leases
 from tiering.leftovers import Leftovers
 from tiering.migration import Migration
 from tiering.multipart import Multipart
+from tiering.neighbours import Neighbours
 from tiering.orders import Orders
 from tiering.pacing import Bandwidth, ByteBudget, Pacer
 from tiering.passage import Passage
@@ -148,6 +149,7 @@ class Parts:
             "keeper": self.keeper.run(),
             "registry": self.registry.run(),
             "rekeyer": self.rekeyer.run(),
+            "neighbours": self.neighbours.run(),
             "sweeper": self.sweeper.run(),
             "scrubber": self.scrubber.run(),
             "accesses": self.accesses.run(),
@@ -294,7 +296,7 @@ class Parts:
             store,
             self.layout,
             Multipart(self.catalog, self.store, budget=self.budget, bandwidth=self.bandwidth),
-            Leftovers(self.catalog, self.store),
+            Leftovers(self.catalog, self.store, host=self._root_id),
             classes=self.classes,
             sizes=Sizes(upload.multipart_above, upload.part_size),
             means=means,
@@ -318,6 +320,7 @@ class Parts:
             classes=self.classes,
             prober=self.prober,
             alone_at=self.key_turns.take,
+            host=self._root_id,
             clock=time.time,
             rollout=self.planner.rollout,
         )
@@ -376,6 +379,7 @@ class Parts:
             self.catalog,
             self.tree,
             self.store,
+            succession=self.succession,
             turns=self.turns,
             is_leased=self.leases.is_held,
             observer=self.metrics,
@@ -385,7 +389,7 @@ class Parts:
     @cached_property
     def succession(self) -> Succession:
         """What takes in a later content that is found where another was proven."""
-        return Succession(self.catalog, self.store, clock=time.time)
+        return Succession(self.catalog, self.store, host=self._root_id, clock=time.time)
 
     @cached_property
     def thaw(self) -> Thaw:
@@ -433,7 +437,28 @@ class Parts:
     @cached_property
     def discovery(self) -> Discovery:
         """What learns which assets the store has."""
-        return Discovery(self.catalog, self.store, doubted=not self._sealed, pacer=self.pacer, clock=time.time)
+        return Discovery(
+            self.catalog,
+            self.store,
+            host=self._root_id,
+            doubted=not self._sealed,
+            pacer=self.pacer,
+            clock=time.time,
+        )
+
+    @cached_property
+    def neighbours(self) -> Neighbours:
+        """What takes in what other hosts have done to the store."""
+        return Neighbours(
+            self.catalog,
+            self.store,
+            self.discovery,
+            self.demoter,
+            self.promoter,
+            every=self.settings.store.look_every.total_seconds(),
+            is_fed=lambda: False,
+            reason_to_wait=self.clearance.reason_to_wait,
+        )
 
     @cached_property
     def sweeper(self) -> Sweeper:

@@ -58,6 +58,7 @@ class Store(Section):
     encryption: fields.Text | None = None
     restore: Literal["Standard", "Bulk", "Expedited"] | None = None
     restore_days: Annotated[fields.Whole, Field(ge=1, le=365)] = 7
+    look_every: fields.Duration = timedelta(hours=1)
 
     @property
     def scheme(self) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from index import queries
 from index.asset import Asset, AssetId, new_asset_ids, path_to_bytes
-from index.changes import Change, last_use
+from index.changes import Change, last_use, succeeds
 from index.errors import StaleTransitionError, UnknownAssetError
 from index.ledger import add, drop, get, look, perform, save
 from index.lifecycle import Event, State
@@ -105,13 +105,18 @@ def adopt(connection: sqlite3.Connection, found: Iterable[FoundObject], *, now: 
 
 
 def _adopt(connection: sqlite3.Connection, found: FoundObject, now: float) -> bool:
-    namesake = _namesake(connection, found)
+    namesake = _namesake(connection, found) or _twin(connection, found)
     if namesake is not None and not _is_superseded(namesake, found):
         return False
+    if namesake is not None and namesake.state is State.GONE:
+        drop(connection, namesake.id)
+        namesake = None
     there = look(connection, found.path)
     # A tombstone, or an asset that knows its own remote copy, is not for an object to overrule.
     if there is not None and there != namesake and (there.state is not State.NEW or there.proof is not None):
         return False
+    if there is not None and there != namesake and found.elsewhere and not _seems_same(there, found):
+        return False  # Two hosts wrote at one path: whoever uploads second is told of the other.
     if there is not None and there != namesake:
         if namesake is not None:
             drop(connection, namesake.id)
@@ -132,23 +137,33 @@ def _namesake(connection: sqlite3.Connection, found: FoundObject) -> Asset | Non
         return None
 
 
+def _twin(connection: sqlite3.Connection, found: FoundObject) -> Asset | None:
+    """Return what stands for another host's object under an id of its own.
+
+    Two hosts took the same content in, or what was removed was made anew.
+    """
+    there = look(connection, found.path) if found.elsewhere else None
+    if there is None or there.state is State.GONE:
+        return there
+    return there if there.proof is not None and there.proof.key == found.proof.key else None
+
+
 def _is_superseded(known: Asset, found: FoundObject) -> bool:
     """Whether an asset knows only an older object of its own: one without a file, or whose file is to be uploaded."""
     if known.state is State.NEW:
         is_older = known.proof is None or known.proof.generation < found.proof.generation
-        return is_older and known.path == found.path
-    is_newer = known.generation < found.proof.generation
-    return known.state in {State.COLD, State.DAMAGED} and (is_newer or _is_replaced(known, found))
+        return is_older and known.path == found.path and not found.elsewhere
+    if known.state is State.GONE:
+        # Only another host can have made anew what was removed here; what it made before stays removed.
+        is_another = known.id != found.id or known.generation < found.proof.generation
+        return found.elsewhere and not known.purge and is_another
+    return known.state in {State.COLD, State.DAMAGED} and succeeds(found, known)
 
 
-def _is_replaced(known: Asset, found: FoundObject) -> bool:
-    """Whether the object that was known is not there any more, but the one that was sent in its place.
-
-    An upload whose end nobody wrote down leaves it so, where the file went in the same loss of power. Generations do
-    not tell: the index may have counted on since.
-    """
-    proof = known.proof
-    return proof is not None and proof.key == found.proof.key and proof.sha256 == found.replaces
+def _seems_same(there: Asset, found: FoundObject) -> bool:
+    """Whether a file may well be what the object holds."""
+    local = there.fingerprint
+    return local is not None and (local.size, local.mtime_ns) == (found.proof.size, found.proof.mtime_ns)
 
 
 def _add_cold(connection: sqlite3.Connection, found: FoundObject, now: float) -> None:
@@ -201,11 +216,11 @@ def _supersede(connection: sqlite3.Connection, known: Asset, found: FoundObject,
 
 def _recognise(connection: sqlite3.Connection, there: Asset, found: FoundObject, now: float) -> None:
     """Give a file whose asset was forgotten its identity back. It stays `new`: its content decides, once hashed."""
-    local = there.fingerprint
-    same = local is not None and (local.size, local.mtime_ns) == (found.proof.size, found.proof.mtime_ns)
-    generation = max(there.generation, found.proof.generation + (0 if same else 1))
+    generation = max(there.generation, found.proof.generation + (0 if _seems_same(there, found) else 1))
+    # What another host wrote is nothing to replace: if the content is the same, the upload finds it.
+    proof = None if found.elsewhere else found.proof
     # What an application has said since of the file counts for more.
     said = {} if there.is_described else found.said
-    asset = replace(there, id=found.id, generation=generation, proof=found.proof, **said)
+    asset = replace(there, id=found.id, generation=generation, proof=proof, **said)
     save(connection, there, asset)
     record(connection, DISCOVERED, State.NEW, asset, reason="its object was found in the store", now=now)

@@ -224,6 +224,12 @@ class Catalog:
         )
         return {(key, etag) for key, etag in rows}
 
+    async def having(self, key: str) -> Assets:
+        """Return the assets, and tombstones, whose proof is the object at this key: hardly ever more than one."""
+        return await self._connection.submit(
+            lambda raw: [asset_from(row) for row in raw.execute(queries.HAVING_KEY, (key,)).fetchall()]
+        )
+
     @property
     def totals(self) -> Totals:
         """How much there is of everything: always in memory, always as of the last commit."""

@@ -75,7 +75,7 @@ class Observations:
 class FoundObject:
     """An asset as its object in the store describes it, for an index that does not know it.
 
-    `replaces` is the SHA-256 of the content that was proven when this one was sent.
+    `replaces` is the SHA-256 of the content that was proven when this one was sent; `elsewhere`: another host sent it.
     """
 
     id: AssetId
@@ -83,6 +83,7 @@ class FoundObject:
     proof: Proof
     content_type: str | None
     replaces: str | None = None
+    elsewhere: bool = False
     type: str | None = None
     fields: Mapping[str, str] = field(default_factory=dict)
     tags: Mapping[str, str] = field(default_factory=dict)
@@ -93,6 +94,21 @@ class FoundObject:
         if self.type is None and not self.fields and not self.tags:
             return {}
         return {"type": self.type, "fields": self.fields, "tags": self.tags}
+
+
+def succeeds(found: FoundObject, known: Asset) -> bool:
+    """Whether an object holds a later content than the one that was proven of the asset.
+
+    It counts higher; or it lies where that one lay and says that it was sent in its place; or it lies there and another
+    host sent it: whoever writes at a key of ours must have known what he replaced. Of hosts that take turns, and of an
+    index that counted on since, generations alone do not tell.
+    """
+    if found.id == known.id and known.generation < found.proof.generation:
+        return True
+    proof = known.proof
+    if proof is None or proof.key != found.proof.key or proof.etag == found.proof.etag:
+        return False
+    return found.elsewhere or (found.id == known.id and proof.sha256 == found.replaces)
 
 
 def last_use(sighting: Sighting, *, now: float) -> float:

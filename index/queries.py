@@ -69,6 +69,7 @@ KNOWN_KEYS: Final = "SELECT proof_key, proof_etag FROM asset, json_each(?) WHERE
 NEXT_DUE: Final = (
     f"SELECT due_at FROM asset INDEXED BY asset_due WHERE state = 'new' AND due_at < {NEVER} ORDER BY due_at LIMIT 1"
 )
+HAVING_KEY: Final = f"SELECT {COLUMNS} FROM asset WHERE proof_key = ?"
 # asset_unprotected: the condition is that of the index, word for word.
 OLDEST_UNPROTECTED: Final = (
     "SELECT changed_at FROM asset INDEXED BY asset_unprotected"

@@ -39,6 +39,7 @@ from tiering.leases import Leases
 from tiering.leftovers import Leftovers
 from tiering.migration import Migration
 from tiering.multipart import Multipart
+from tiering.neighbours import Neighbours
 from tiering.observer import SilentObserver
 from tiering.orders import Orders
 from tiering.pacing import Bandwidth, ByteBudget, Pacer
@@ -190,7 +191,7 @@ class Core:
         self.departures = Departures(self.thermometer, observer=observer)
         self.prober = Prober(store, name="core", pacer=self.pacer, ready=lambda: None)
         self.prober.capabilities, self.prober.reason = ABLE, ""
-        self.discovery = Discovery(catalog, store, doubted=doubted, pacer=self.pacer, clock=clock)
+        self.discovery = Discovery(catalog, store, host=root_id, doubted=doubted, pacer=self.pacer, clock=clock)
         self.discovery.done.set()
         self.reconciler = Reconciler(
             catalog,
@@ -212,7 +213,7 @@ class Core:
                 store,
                 rules.layout,
                 Multipart(catalog, self.store, budget=bytes_in_memory, bandwidth=bandwidth),
-                Leftovers(catalog, self.store),
+                Leftovers(catalog, self.store, host=root_id),
                 sizes=rules.sizes,
                 classes=rules.classes,
                 means=means,
@@ -240,6 +241,7 @@ class Core:
             classes=rules.classes,
             prober=self.prober,
             alone_at=key_turns.take,
+            host=root_id,
             clock=clock,
             rollout=rules.rollout,
         )
@@ -265,10 +267,12 @@ class Core:
             settle=0.0,
         )
         self.uploader.follow(rules.rollout)
+        succession = Succession(catalog, store, host=root_id, clock=clock)
         self.demoter = Demoter(
             catalog,
             tree,
             store,
+            succession=succession,
             turns=self.turns,
             is_leased=self.leases.is_held,
             observer=observer,
@@ -289,7 +293,6 @@ class Core:
             interval=60.0,
             clock=clock,
         )
-        succession = Succession(catalog, store, clock=clock)
         self.thaw = Thaw(catalog, rules.archive, rules.speed, clock=clock)
         self.promoter = Promoter(
             catalog,
@@ -327,6 +330,16 @@ class Core:
         )
         self.registry = Registry(
             catalog, tree, store, turns=self.turns, find=self.tiers.find, recall=self.demoter.recall
+        )
+        self.neighbours = Neighbours(
+            catalog,
+            store,
+            self.discovery,
+            self.demoter,
+            self.promoter,
+            every=0.0,
+            is_fed=lambda: False,
+            reason_to_wait=lambda: self.obstacle,
         )
         self.scrubber = Scrubber(
             catalog,
@@ -441,6 +454,7 @@ class Place:
 
     directory: Path
     memory: MemoryStore
+    host: str = "root"
 
     @asynccontextmanager
     async def core(self, **rules: Any) -> AsyncIterator[Core]:
@@ -448,12 +462,12 @@ class Place:
         ignore_sigio()
         clock = Clock()
         tree = make_tree(self.directory / "media")
-        tree.write_marker("root")
+        tree.write_marker(self.host)
         catalog = await Catalog.open(self.directory / "index.db", clock=clock)
         try:
             async with asyncio.TaskGroup() as group:
                 store = FaultyStore(self.memory)
-                yield Core(tree, catalog, store, group, clock=clock, rules=Rules(**rules))
+                yield Core(tree, catalog, store, group, clock=clock, rules=Rules(**rules), root_id=self.host)
         finally:
             await catalog.close()
 

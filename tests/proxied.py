@@ -162,7 +162,9 @@ class World:
                 await self.hot(*self.fresh(300))
         catalog = await Catalog.open(self.core.tree.root.parent / f"index-{len(self.contents)}.db")
         try:
-            discovery = Discovery(catalog, self.core.store, doubted=False, pacer=self.core.pacer, clock=self.core.clock)
+            discovery = Discovery(
+                catalog, self.core.store, host="root", doubted=False, pacer=self.core.pacer, clock=self.core.clock
+            )
             for _ in range(ROUNDS):
                 if await self.suffer(discovery.discover()):
                     break

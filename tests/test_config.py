@@ -42,6 +42,7 @@ TABLE = {
         "encryption": None,
         "restore": None,
         "restore_days": 7,
+        "look_every": "1h",
     },
     "bucket": {
         "versioning": True,
@@ -252,6 +253,7 @@ def test_every_key_can_be_overridden(base: Path) -> None:
         "TIERD_STORE__RESTORE": "Bulk",
         "TIERD_STORE__RESTORE_DAYS": "3",
         "TIERD_UI__LISTEN": "[::1]:9470",
+        "TIERD_STORE__LOOK_EVERY": "2h",
         "TIERD_BUCKET__VERSIONING": "True",
         "TIERD_BUCKET__ENCRYPTION": "none",
         "TIERD_BUCKET__BLOCK_PUBLIC_ACCESS": "false",

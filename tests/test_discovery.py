@@ -193,7 +193,7 @@ async def test_an_index_that_is_doubted_learns_again(place: Place) -> None:
         core.discovery.done.clear()
         await core.discovery.run()
         assert not await core.discovery.is_due()
-        doubting = Discovery(core.catalog, core.store, doubted=True, pacer=core.pacer, clock=core.clock)
+        doubting = Discovery(core.catalog, core.store, host="root", doubted=True, pacer=core.pacer, clock=core.clock)
         assert await doubting.is_due()
         listed = core.store.calls["list"]
         await doubting.run()

@@ -448,5 +448,5 @@ def test_what_a_store_shows_is_documented() -> None:
     page = sections("docs/stores.md")
     assert first_codes(page["Probe"]) == list(Capabilities.__dataclass_fields__)
     assert set(first_codes(page["Proof"])) == set(ProofMethod)
-    passport = Passport(an_asset().id, 1, an_asset().path, "0" * 64, 0, 0o644, replaces="1" * 64)
+    passport = Passport(an_asset().id, 1, an_asset().path, "0" * 64, 0, 0o644, replaces="1" * 64, host="2" * 32)
     assert first_codes(page["Objects"]) == list(passport.to_metadata())

@@ -99,7 +99,7 @@ def expected_at_start() -> set[str]:
         names.add(f'uploads_total{{result="{result}"}}')
     for result in ["restored", "deferred", "damaged", "overtaken", "no-space", "other"]:
         names.add(f'promotions_total{{result="{result}"}}')
-    for reason in ["watermark", "age", "request", "space", "other"]:
+    for reason in ["watermark", "age", "request", "space", "replaced", "other"]:
         names.add(f'demotions_total{{reason="{reason}"}}')
     for operation in OPERATIONS:
         names.add(f'store_request_duration_seconds_count{{operation="{operation}"}}')

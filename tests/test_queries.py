@@ -33,6 +33,7 @@ SERVED_BY = {
     "OUTSIDE": "asset_due",
     "LET_IN": "INTEGER PRIMARY KEY",
     "KNOWN_KEYS": "asset_key",
+    "HAVING_KEY": "asset_key",
     "OLDEST_UNPROTECTED": "asset_unprotected",
     "LEAST_CHECKED": "asset_checked",
     "OLDEST_CHECK": "asset_checked",

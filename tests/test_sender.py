@@ -63,7 +63,7 @@ async def test_what_is_sent_is_proven_by_what_the_store_answered(
     assert (sent.proof.method, sent.proof.sha256, sent.proof.generation) == (method, sha256(content), 1)
     seen = bench.tree.sight("d/a.bin")
     assert Passport.from_metadata(info.metadata or {}) == Passport(
-        asset.id, 1, RelPath("d/a.bin"), sha256(content), seen.fingerprint.mtime_ns, seen.mode
+        asset.id, 1, RelPath("d/a.bin"), sha256(content), seen.fingerprint.mtime_ns, seen.mode, host="ours"
     )
     assert bench.store.calls["get"] == 0
 

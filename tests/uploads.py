@@ -108,7 +108,7 @@ async def a_bench(directory: Path, *, small: int = -1) -> AsyncIterator[Bench]:
             store,
             MirrorLayout(),
             multipart,
-            Leftovers(catalog, faulty),
+            Leftovers(catalog, faulty, host="ours"),
             sizes=sizes,
             means=means,
             bandwidth=bandwidth,

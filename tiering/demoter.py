@@ -21,7 +21,7 @@ from index.lifecycle import Event
 from tiering.evidence import is_as_proven
 from tiering.outcome import Outcome
 from tiering.rehash import rehash
-from tiering.store import NotFoundError, StoreError, UnavailableError
+from tiering.store import NotFoundError, PreconditionError, StoreError, UnavailableError
 from tiering.trash import Safety, discard, listing, move_to_trash, put_back, recheck, trashed_sha256
 from tiering.tree import ChangedError, FileError
 from tiering.unbroken import unbroken
@@ -31,8 +31,10 @@ if TYPE_CHECKING:
 
     from index.asset import Asset, AssetId, Proof, Sighting
     from index.catalog import Catalog
+    from index.changes import FoundObject
     from tiering.observer import Observer
     from tiering.store import Store
+    from tiering.succession import Succession
     from tiering.tree import Tree
     from tiering.turns import Turns
 
@@ -40,6 +42,8 @@ log = logging.getLogger(__name__)
 
 BY_HAND: Final = "request"
 """The reason of a demotion that a person asked for."""
+REPLACED: Final = "replaced"
+"""The reason of one whose object another host has replaced: what is on disk here is out of date."""
 
 _NO_FILE_LEASE: Final = (
     "the kernel grants no file lease on it, so that somebody may still have it open"
@@ -69,6 +73,7 @@ class Demoter:
         tree: Tree,
         store: Store,
         *,
+        succession: Succession,
         turns: Turns,
         is_leased: Callable[[AssetId], bool],
         observer: Observer,
@@ -78,6 +83,7 @@ class Demoter:
         self._catalog = catalog
         self._tree = tree
         self._store = store
+        self._succession = succession
         self._turns = turns
         self._is_leased = is_leased
         self._observer = observer
@@ -102,10 +108,18 @@ class Demoter:
         until = datetime.fromtimestamp(departure.until, UTC).isoformat(timespec="seconds")
         return f"its local copy waits in the trash until {until}: {_NO_FILE_LEASE}"
 
-    async def demote(self, asset: Asset, *, reason: str, waits: asyncio.Event | None = None) -> Outcome:
+    async def demote(
+        self,
+        asset: Asset,
+        *,
+        reason: str,
+        waits: asyncio.Event | None = None,
+        successor: FoundObject | None = None,
+    ) -> Outcome:
         """Remove the local copy of a replicated asset, if that is safe now. `reason` is for the metrics.
 
-        `waits` is set when its copy has to wait in the trash, which `waits_because` then tells more of.
+        `waits` is set when its copy has to wait in the trash, which `waits_because` then tells more of. `successor` is
+        the later content that the asset has then, where one was found.
 
         The outcome is `done`, `refused`, or `failed` where the store does not answer: for no other asset will it, then.
         """
@@ -113,7 +127,7 @@ class Demoter:
             return Outcome(asset, "refused", "it is being demoted already")
         try:
             async with self._turns.take(asset.id):
-                outcome = await self._depart(asset, reason, waits or asyncio.Event())
+                outcome = await self._depart(asset, reason, waits or asyncio.Event(), successor)
         except UnavailableError as error:
             return Outcome(asset, "failed", str(error))
         except (StoreError, FileError, CatalogError) as error:
@@ -122,35 +136,31 @@ class Demoter:
             self._observer.demoted(outcome.asset, reason)
         return outcome
 
-    async def _depart(self, asset: Asset, reason: str, waits: asyncio.Event) -> Outcome:
+    async def _depart(self, asset: Asset, reason: str, waits: asyncio.Event, successor: FoundObject | None) -> Outcome:
         departure = self._departures[asset.id] = Departure(asyncio.Event(), asyncio.Event(), waits)
         try:
-            return await self._demote(asset, departure, reason)
+            return await self._demote(asset, departure, reason, successor)
         finally:
             del self._departures[asset.id]
             departure.over.set()
 
-    async def _demote(self, asset: Asset, departure: Departure, reason: str) -> Outcome:
+    async def _demote(self, asset: Asset, departure: Departure, reason: str, successor: FoundObject | None) -> Outcome:
         seen = await asyncio.to_thread(self._tree.sight, asset.path)
-        if reason != BY_HAND and await self._was_read(asset, seen):
+        if reason not in {BY_HAND, REPLACED} and await self._was_read(asset, seen):
             return Outcome(asset, "refused", "it was read since the last scan")
         # Hashed before the store is asked: the answer must be fresh when the file leaves.
         if seen.ctime_ns != asset.ctime_ns:
             asset = await rehash(self._catalog, self._tree, asset, settle=self._grace)
-        wrong = await self._doubt(asset)
+        wrong = await self._doubt(_proof_of(asset) if successor is None else successor.proof)
+        if wrong is not None and successor is not None:
+            raise PreconditionError(wrong)
         if wrong is not None:
-            self._observer.mismatched(asset)
-            log.error(
-                "remote copy is wrong, it is uploaded again: %s (%s)",
-                printable(asset.path),
-                wrong,
-                extra={"asset": asset.id},
-            )
-            asset = await self._catalog.apply(Change.about(asset, Event.MISMATCHED, reason=wrong))
-            return Outcome(asset, "refused", wrong)
+            successor = await self._succession.successor(asset)
+            if successor is None:
+                return await self._mistrust(asset, wrong)
         asset = await self._catalog.apply(Change.about(asset, Event.CHOSEN, reason=reason), patient=False)
         # Whoever grants a lease from here on waits for us first: one granted since the choice is seen, and so is a pin.
-        if asset.pinned:
+        if asset.pinned and reason != REPLACED:
             return await self._spare(asset, "it is pinned")
         if self._is_leased(asset.id):
             return await self._spare(asset, "it is leased")
@@ -158,7 +168,24 @@ class Demoter:
             await self._take_away(asset, departure)
         except FileError as error:
             return await self._spare(asset, error.reason)
-        return await self._give_up(asset, reason)
+        outcome = await self._give_up(asset, reason)
+        return outcome if successor is None or not outcome.done else await self._succeed(outcome.asset, successor)
+
+    async def _succeed(self, asset: Asset, successor: FoundObject) -> Outcome:
+        """Take in what has replaced the object. After a stop before this, whoever asks finds it at its key."""
+        await self._catalog.adopt_cold([successor])
+        return Outcome(await self._catalog.get(asset.id), "done")
+
+    async def _mistrust(self, asset: Asset, wrong: str) -> Outcome:
+        self._observer.mismatched(asset)
+        log.error(
+            "remote copy is wrong, it is uploaded again: %s (%s)",
+            printable(asset.path),
+            wrong,
+            extra={"asset": asset.id},
+        )
+        asset = await self._catalog.apply(Change.about(asset, Event.MISMATCHED, reason=wrong))
+        return Outcome(asset, "refused", wrong)
 
     async def _give_up(self, asset: Asset, reason: str) -> Outcome:
         try:
@@ -170,9 +197,8 @@ class Demoter:
         await self._discard(asset)
         return Outcome(asset, "done")
 
-    async def _doubt(self, asset: Asset) -> str | None:
+    async def _doubt(self, proof: Proof) -> str | None:
         """Ask the store afresh; return what is wrong with the remote copy, None where it is as proven."""
-        proof = _proof_of(asset)
         try:
             info = await self._store.head(proof.key)
         except NotFoundError:

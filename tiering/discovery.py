@@ -37,10 +37,19 @@ class Discovery:
     """
 
     def __init__(
-        self, catalog: Catalog, store: Store, *, doubted: bool, pacer: Pacer, clock: Callable[[], float]
+        self,
+        catalog: Catalog,
+        store: Store,
+        *,
+        host: str,
+        doubted: bool,
+        pacer: Pacer,
+        clock: Callable[[], float],
     ) -> None:
+        """`host` is the name of this host's cache root, as its objects carry it."""
         self._catalog = catalog
         self._store = store
+        self._host = host
         self._doubted = doubted
         self._pacer = pacer
         self._clock = clock
@@ -76,14 +85,14 @@ class Discovery:
         """Take in what the store has and the index lacks; return how many assets that were."""
         taken = 0
         async for page in self._store.list():
-            found = await self._inspect(page)
-            taken += await self._catalog.adopt_cold(_newest(found))
+            found = await self.inspect(page)
+            taken += await self._catalog.adopt_cold(newest(found))
         if taken:
             log.info("discovered what the store has", extra={"assets": taken})
         return taken
 
-    async def _inspect(self, page: Sequence[ObjectInfo]) -> list[FoundObject]:
-        """Ask each object that is nobody's proof who it is, some at once."""
+    async def inspect(self, page: Sequence[ObjectInfo]) -> list[FoundObject]:
+        """Ask each object that is nobody's proof who it is, some at once. Raise StoreError."""
         known = await self._catalog.known_objects([info.key for info in page])
         unknown = [info for info in page if (info.key, info.etag) not in known]
         found: list[FoundObject] = []
@@ -101,11 +110,11 @@ class Discovery:
             head = await self._store.head(info.key)
         except NotFoundError:
             return None
-        return found_in(head, now=self._clock())
+        return found_in(head, host=self._host, now=self._clock())
 
 
-def found_in(head: ObjectInfo, *, now: float) -> FoundObject | None:
-    """Return the asset that an object says it holds; None where it says nothing of the kind."""
+def found_in(head: ObjectInfo, *, host: str, now: float) -> FoundObject | None:
+    """Return the asset that an object says it holds; None where it says nothing of the kind. `host` is who asks."""
     passport = Passport.from_metadata(head.metadata or {})
     if passport is None:
         return None
@@ -127,13 +136,14 @@ def found_in(head: ObjectInfo, *, now: float) -> FoundObject | None:
         proof,
         head.content_type,
         passport.replaces,
+        passport.is_from_elsewhere(host),
         type=label.type,
         fields=label.fields,
         tags=label.tags,
     )
 
 
-def _newest(found: Sequence[FoundObject]) -> list[FoundObject]:
+def newest(found: Sequence[FoundObject]) -> list[FoundObject]:
     """Of several objects of one asset, the highest generation counts; the others are superseded."""
     newest: dict[str, FoundObject] = {}
     for each in found:

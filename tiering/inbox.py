@@ -72,6 +72,7 @@ class Inbox:
         self._catalog = catalog
         self._store = store
         self._layout = layout
+        self._name = name
         self._place = f"{PLACE}{name}/"
         self._find = find
         self._learnt = learnt
@@ -163,7 +164,7 @@ class Inbox:
         return None
 
     async def _copy(self, path: RelPath, key: str, head: ObjectInfo, read: _Read) -> FoundObject:
-        passport = Passport(AssetId(uuid.uuid4().hex), 1, path, read.sha256, _mtime_ns(head), _MODE)
+        passport = Passport(AssetId(uuid.uuid4().hex), 1, path, read.sha256, _mtime_ns(head), _MODE, host=self._name)
         attributes = Attributes(read.content_type, passport.to_metadata())
         copy = await self._store.copy(head.key, key, attributes, etag=head.etag)
         proof = Proof(
@@ -184,7 +185,7 @@ class Inbox:
             head = await self._store.head(key)
         except NotFoundError:
             return None
-        return found_in(head, now=self._clock()) or _foreign(head)
+        return found_in(head, host=self._name, now=self._clock()) or _foreign(head)
 
     async def _is_known(self, path: RelPath) -> bool:
         try:

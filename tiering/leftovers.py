@@ -21,9 +21,21 @@ _ON_ITS_WAY = frozenset({State.NEW, State.UPLOADING, State.VERIFYING})
 class Leftovers:
     """Tells objects that nobody needs from those that somebody does."""
 
-    def __init__(self, catalog: Catalog, store: Store) -> None:
+    def __init__(self, catalog: Catalog, store: Store, *, host: str) -> None:
+        """`host` is the name of this host's cache root, as its objects carry it."""
+        self.host = host
         self._catalog = catalog
         self._store = store
+
+    def is_earlier(self, there: ObjectInfo, asset: Asset) -> bool:
+        """Whether it is an object of this very asset, written here, and not of a later generation."""
+        passport = Passport.from_metadata(there.metadata or {})
+        return passport is not None and passport.is_earlier_of(asset, self.host)
+
+    def is_another_hosts(self, there: ObjectInfo) -> bool:
+        """Whether another host wrote it."""
+        passport = Passport.from_metadata(there.metadata or {})
+        return passport is not None and passport.is_from_elsewhere(self.host)
 
     async def is_one(self, there: ObjectInfo) -> bool:
         """Whether the object is an older generation of an asset whose present one is proven, freshly, at another key.

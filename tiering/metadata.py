@@ -13,6 +13,8 @@ from index.asset import AssetId, RelPath, is_asset_path, path_from_bytes, path_t
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from index.asset import Asset
+
 PATH_BYTES: Final = 1700
 """S3 takes 2 KiB of user metadata in all; this is what the other entries leave for the path."""
 
@@ -26,7 +28,8 @@ _INT64: Final = 2**63
 class Passport:
     """What an object says about the asset that it is a copy of. `mode` is the permission bits.
 
-    `replaces` is the SHA-256 of the content that was proven when this one was sent: what comes after what.
+    `replaces` is the SHA-256 of the content that was proven when this one was sent: what comes after what. `host` is
+    the name of the cache root from which it was sent.
     """
 
     id: AssetId
@@ -36,6 +39,16 @@ class Passport:
     mtime_ns: int
     mode: int
     replaces: str | None = None
+    host: str | None = None
+
+    def is_from_elsewhere(self, host: str) -> bool:
+        """Whether another host wrote the object. Where none is named, it is taken for the one who asks."""
+        return self.host is not None and self.host != host
+
+    def is_earlier_of(self, asset: Asset, host: str) -> bool:
+        """Whether this host wrote it of the very asset, and not of a later generation."""
+        is_older = self.id == asset.id and self.generation <= asset.generation
+        return is_older and not self.is_from_elsewhere(host)
 
     def to_metadata(self) -> dict[str, str]:
         """Return the ASCII entries that travel with the object. Raise ValueError where the path is too long."""
@@ -47,7 +60,8 @@ class Passport:
             "tierd-mtime-ns": str(self.mtime_ns),
             "tierd-mode": f"{self.mode:o}",
         }
-        return entries if self.replaces is None else entries | {"tierd-replaces": self.replaces}
+        later = {"tierd-replaces": self.replaces, "tierd-host": self.host}
+        return entries | {name: value for name, value in later.items() if value is not None}
 
     @classmethod
     def from_metadata(cls, metadata: Mapping[str, str]) -> Passport | None:
@@ -64,6 +78,7 @@ class Passport:
                 mtime_ns=_within(int(metadata["tierd-mtime-ns"]), -_INT64, _INT64),
                 mode=_within(int(metadata["tierd-mode"], 8), 0, 0o10000),
                 replaces=_matching(_SHA256, metadata["tierd-replaces"]) if "tierd-replaces" in metadata else None,
+                host=metadata.get("tierd-host"),
             )
         except (KeyError, ValueError):
             return None
@@ -75,7 +90,7 @@ def largest_entries(path: RelPath) -> dict[str, str]:
         encode_path(path)
     except ValueError:
         path = RelPath("")
-    return Passport(AssetId("0" * 32), _INT64 - 1, path, "0" * 64, -_INT64, 0o7777, "0" * 64).to_metadata()
+    return Passport(AssetId("0" * 32), _INT64 - 1, path, "0" * 64, -_INT64, 0o7777, "0" * 64, "0" * 32).to_metadata()
 
 
 def encode_path(path: RelPath) -> str:

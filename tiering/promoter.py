@@ -195,7 +195,8 @@ class Promoter:
         self._observer.mismatched(asset)
         return DamagedError(
             f"{printable(asset.path)}: its remote copy {proof.key} is missing or wrong ({error})",
-            hint="restore the object in the store, then `tierd retry`; or write the file anew",
+            hint="restore the object in the store, then `tierd retry`; or write the file anew; or, where another host"
+            " removed it, `tierd rm`",
         )
 
     async def _give_way(self, asset: Asset) -> Asset:

@@ -94,6 +94,7 @@ class Rekeyer:
         classes: Classes,
         prober: Prober,
         alone_at: Callable[[str], AbstractAsyncContextManager[None]],
+        host: str,
         clock: Callable[[], float],
         rollout: Rollout = EVERYTHING,
     ) -> None:
@@ -104,6 +105,7 @@ class Rekeyer:
         self._classes = classes
         self._prober = prober
         self._alone_at = alone_at
+        self._host = host
         self._clock = clock
         self.rollout = rollout
         self.held: set[AssetId] = set()
@@ -228,10 +230,10 @@ class Rekeyer:
         except NotFoundError:
             return True
         passport = Passport.from_metadata(head.metadata or {})
-        return passport is not None and passport.id == asset.id and passport.generation <= asset.generation
+        return passport is not None and passport.is_earlier_of(asset, self._host)
 
     async def _copy(self, asset: Asset, key: str, there: ObjectInfo) -> None:
-        entries = fitting(_passport(asset, there).to_metadata(), _label(asset))
+        entries = fitting(_passport(asset, there, self._host).to_metadata(), _label(asset))
         asset = await self._catalog.apply(Change.about(asset, Event.MISPLACED, reason=f"to {key}"), patient=False)
         proof = asset.proof
         if proof is None:
@@ -282,10 +284,10 @@ def _label(asset: Asset) -> Label:
     return Label(asset.type, asset.fields, asset.tags)
 
 
-def _passport(asset: Asset, there: ObjectInfo) -> Passport:
+def _passport(asset: Asset, there: ObjectInfo, host: str) -> Passport:
     """Return what the copy says of the asset: as the object does, but for where its file is now."""
     proof = asset.proof
     before = Passport.from_metadata(there.metadata or {})
     if proof is None or (before is not None and before.id != asset.id):
         raise CorruptError(f"{there.key} says that it is another asset's", key=there.key)
-    return Passport(asset.id, asset.generation, asset.path, proof.sha256, proof.mtime_ns, proof.mode)
+    return Passport(asset.id, asset.generation, asset.path, proof.sha256, proof.mtime_ns, proof.mode, host=host)

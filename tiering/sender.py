@@ -195,6 +195,7 @@ class Sender:
             sighting.fingerprint.mtime_ns,
             sighting.mode,
             replaces=asset.proof.sha256 if asset.proof is not None else None,
+            host=self._leftovers.host,
         )
         try:
             entries = fitting(passport.to_metadata(), Label(asset.type, asset.fields, asset.tags))
@@ -254,7 +255,7 @@ class Sender:
         there = await self._look(parcel.key)
         if proof.key != parcel.key:
             # An earlier object of the same asset is superseded, whatever it holds.
-            is_free = there is None or _is_ours(there, parcel.asset)
+            is_free = there is None or self._leftovers.is_earlier(there, parcel.asset)
             return await self._copy(parcel, proof, able) if is_free else None
         if there is None or not is_as_proven(there, proof):
             return None
@@ -282,7 +283,9 @@ class Sender:
         """
         if len(parcel.keys) > 1 and _is_anothers(there, parcel.asset):
             raise TakenError
-        if _is_outdated(there, parcel) or (_is_anothers(there, parcel.asset) and await self._leftovers.is_one(there)):
+        if self._is_outdated(there, parcel) or (
+            _is_anothers(there, parcel.asset) and await self._leftovers.is_one(there)
+        ):
             return None
         method = await self._prove(parcel, there, able) if _holds(there, parcel.digests) else None
         if method is None:
@@ -323,10 +326,15 @@ class Sender:
         """
         if there is None:
             return Absent()
-        if _is_ours(there, parcel.asset) or parcel.asset.overwrite or await self._leftovers.is_one(there):
+        if (
+            self._leftovers.is_earlier(there, parcel.asset)
+            or parcel.asset.overwrite
+            or await self._leftovers.is_one(there)
+        ):
             return Unchanged(there.etag)
+        whose = "another host's" if self._leftovers.is_another_hosts(there) else "another"
         raise ForeignObjectError(
-            f"another object is at the key {parcel.key}",
+            f"{whose} object is at the key {parcel.key}",
             key=parcel.key,
             hint="look at it; `tierd retry --overwrite` replaces it, renaming the local file avoids it",
         )
@@ -337,6 +345,14 @@ class Sender:
         expected = condition.etag if isinstance(condition, Unchanged) else None
         if (there.etag if there is not None else None) != expected:
             raise PreconditionError(f"{parcel.key} is not what was expected", key=parcel.key)
+
+    def _is_outdated(self, there: ObjectInfo, parcel: Parcel) -> bool:
+        """Whether it is an earlier object of the asset, while a later one, which would win, is at another key."""
+        proof = parcel.asset.proof
+        if not self._leftovers.is_earlier(there, parcel.asset):
+            return False
+        is_elsewhere = proof is not None and proof.key != parcel.key
+        return (is_elsewhere and not _is_this(there, parcel)) or not _is_labelled(there, parcel)
 
     async def _look(self, key: str) -> ObjectInfo | None:
         try:
@@ -379,24 +395,9 @@ def _first_condition(parcel: Parcel) -> Condition:
     return Unchanged(proof.etag) if proof is not None and proof.key == parcel.key else Absent()
 
 
-def _is_ours(there: ObjectInfo, asset: Asset) -> bool:
-    """Whether it is an object of this very asset, and not of a later generation."""
-    passport = Passport.from_metadata(there.metadata or {})
-    return passport is not None and passport.id == asset.id and passport.generation <= asset.generation
-
-
 def _is_labelled(there: ObjectInfo, parcel: Parcel) -> bool:
     """Whether the object says what people say of the asset."""
     return Label.from_metadata(there.metadata or {}) == Label.from_metadata(parcel.attributes.metadata)
-
-
-def _is_outdated(there: ObjectInfo, parcel: Parcel) -> bool:
-    """Whether it is an earlier object of the asset, while a later one, which would win, is at another key."""
-    proof = parcel.asset.proof
-    if not _is_ours(there, parcel.asset):
-        return False
-    is_elsewhere = proof is not None and proof.key != parcel.key
-    return (is_elsewhere and not _is_this(there, parcel)) or not _is_labelled(there, parcel)
 
 
 def _is_anothers(there: ObjectInfo, asset: Asset) -> bool:
