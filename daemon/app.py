@@ -332,7 +332,7 @@ class Parts:
             self.catalog,
             self.layout,
             self.rekeyer,
-            Pruner(self.catalog, self.store, alone_at=self.key_turns.take),
+            Pruner(self.catalog, self.store, alone_at=self.key_turns.take, host=self._root_id),
             layout_of=partial(named, key_bytes=KEY_BYTES - len(self.store.url.encode())),
             is_learnt=self.discovery.done.is_set,
             clock=time.time,

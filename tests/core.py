@@ -249,7 +249,7 @@ class Core:
             catalog,
             sender._layout,
             self.rekeyer,
-            Pruner(catalog, store, alone_at=key_turns.take),
+            Pruner(catalog, store, alone_at=key_turns.take, host=root_id),
             layout_of=named,
             is_learnt=self.discovery.done.is_set,
             clock=clock,

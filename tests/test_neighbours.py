@@ -238,3 +238,14 @@ async def test_what_is_nobodys_costs_one_question(tmp_path: Path) -> None:
         for _ in range(3):
             await here.neighbours.look()
         assert here.store.calls["head"] == 2
+
+
+async def test_nobody_prunes_what_another_host_sent(tmp_path: Path) -> None:
+    """That it is superseded is what one host believes."""
+    async with two_hosts(tmp_path) as (here, there):
+        await there.hot("a", FIRST)
+        await here.neighbours.look()
+        await here.registry.remove(RelPath("a"))
+        await there.store.put("b", b"body", Attributes(metadata=(await there.store.head("a")).metadata))
+        async for done in here.migration._pruner.prune(dry_run=True):
+            assert done.removed == 0

@@ -47,12 +47,18 @@ class Pruner:
     """Looks through the store for what no asset needs any more."""
 
     def __init__(
-        self, catalog: Catalog, store: Store, *, alone_at: Callable[[str], AbstractAsyncContextManager[None]]
+        self,
+        catalog: Catalog,
+        store: Store,
+        *,
+        alone_at: Callable[[str], AbstractAsyncContextManager[None]],
+        host: str,
     ) -> None:
-        """`alone_at` keeps everybody else from writing at a key."""
+        """`alone_at` keeps everybody else from writing at a key; what another host than this one sent is not pruned."""
         self._catalog = catalog
         self._store = store
         self._alone_at = alone_at
+        self._host = host
 
     async def prune(self, *, dry_run: bool) -> AsyncIterator[Pruning]:
         """Yield after every page of the store's list how far it is. Raise what the store raises."""
@@ -89,7 +95,9 @@ class Pruner:
             asset = None if passport is None else await self._catalog.get(passport.id)
         except (NotFoundError, UnknownAssetError):
             return None
-        if passport is None or asset is None or not is_superseded(asset, passport, buried=buried.get(passport.id)):
+        if passport is None or asset is None or passport.is_from_elsewhere(self._host):
+            return None
+        if not is_superseded(asset, passport, buried=buried.get(passport.id)):
             return None
         # Somebody may have taken it for his since the page was read.
         if key in await self._catalog.known_keys([key]):
