@@ -4,7 +4,7 @@ BIN := .venv/bin
 STAMP := .venv/.ready
 
 .DEFAULT_GOAL := help
-TOOLS := strace systemd-analyze
+TOOLS := strace systemd-analyze zsh fish
 # Programs of the operating system that the tests use; on Debian each is in the package of its name's first word.
 
 .PHONY: help setup tools prometheus run test lint types contracts check torture demo deb rehearsal browser bench lock format clean

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import os
 import tomllib
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -20,8 +19,7 @@ SEARCHED: Final = (Path("config.toml"), Path("/etc/tierd/config.toml"))
 DEFAULT_SOCKET: Final = "./var/tierd.sock"
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
+class Problem(NamedTuple):
     """One thing that is wrong: `where` (a file or a variable), which `key`, what is wrong, what would be right."""
 
     where: str

@@ -1,6 +1,6 @@
-"""The manual page and the completion for bash, from what `tierd --help` is made of.
+"""The manual page and the completions for bash, zsh and fish, from what `tierd --help` is made of.
 
-`python packaging/pages.py DIRECTORY` writes share/man/man1/tierd.1 and share/bash-completion/completions/tierd there.
+`python packaging/pages.py DIRECTORY` writes them below DIRECTORY/share, where Debian has such.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import typer
 
@@ -62,6 +62,93 @@ _tierd() {
 }
 complete -F _tierd tierd
 """
+ZSH: Final = """#compdef tierd
+# Completion of tierd for zsh, made by packaging/pages.py.
+_tierd() {
+    local command='' before='' each options words_next assets
+    local -a offered
+    for each in "${(@)words[2,CURRENT-1]}"; do
+        case $before/$each in
+        (*/-* | --config/* | --socket/*) before=$each ;;
+        (*) command="${command:+$command }$each"; [[ $command == (%(groups)s) ]] || break ;;
+        esac
+    done
+    case $command in
+%(cases)s
+    (*) return 1 ;;
+    esac
+    if [[ $PREFIX == -* ]]; then
+        compadd -- ${=options}
+    elif [[ -n $words_next ]]; then
+        compadd -- ${=words_next}
+    elif [[ -n $assets ]]; then
+        offered=("${(@f)$(tierd _complete "${(Q)PREFIX}")}")
+        compadd -S '' -- "${(@M)offered:#*/}"
+        compadd -- "${(@)${(@)offered:#*/}:#}"
+    else
+        _files
+    fi
+}
+_tierd "$@"
+"""
+FISH: Final = """# Completion of tierd for fish, made by packaging/pages.py.
+function __tierd_offers
+    set -l word (commandline -ct)
+    set -l command
+    set -l before
+    for each in (commandline -opc)[2..-1]
+        if string match -q -- '-*' $each; or contains -- "$before" --config --socket
+            set before $each
+        else
+            set command $command $each
+            contains -- "$command" %(groups)s; or break
+        end
+    end
+    set -l options
+    set -l words
+    set -l assets
+    switch "$command"
+%(cases)s
+        case '*'
+            return
+    end
+    if string match -q -- '-*' $word
+        printf '%%s\\n' $options
+    else if set -q words[1]
+        printf '%%s\\n' $words
+    else if test -n "$assets"
+        tierd _complete (string unescape -- $word; or printf '%%s' $word)
+    else
+        __fish_complete_path $word
+    end
+end
+complete -c tierd -f -a '(__tierd_offers)'
+"""
+
+
+class Shell(NamedTuple):
+    """How a shell completes: its `script`, what is said there of each command, and what stands between groups."""
+
+    script: str
+    case: str
+    between: str
+
+
+SHELLS: Final = {
+    "bash-completion/completions/tierd": Shell(
+        COMPLETION, "    '{command}') local options='{options}' words='{words}' assets='{assets}' ;;", "|"
+    ),
+    "zsh/vendor-completions/_tierd": Shell(
+        ZSH, "    ('{command}') options='{options}' words_next='{words}' assets='{assets}' ;;", "|"
+    ),
+    "fish/vendor_completions.d/tierd.fish": Shell(
+        FISH,
+        "        case '{command}'\n            set options {options}\n            set words {words}\n"
+        "            set assets {assets}",
+        " ",
+    ),
+}
+"""Where each shell looks for what it completes, below share/."""
 
 
 def leaves(group: Any, name: str = "") -> Iterator[tuple[str, Any]]:
@@ -80,23 +167,25 @@ def options_of(command: Any) -> list[str]:
     ]
 
 
-def completion(root: Any) -> str:
-    """Return the script."""
+def offers(root: Any) -> Iterator[tuple[str, list[str], list[str], bool]]:
+    """Yield for every command, and for none: its options, the words that may follow, and whether these are assets."""
     everywhere = options_of(root)
-    cases = [case("''", everywhere, words=list(root.commands))]
-    groups = [words for words, command in leaves(root) if hasattr(command, "commands")]
+    yield "", everywhere, list(root.commands), False
     for words, command in leaves(root):
-        options = sorted({*options_of(command), *everywhere})
         arguments = {each.name for each in command.params if each.param_type_name == "argument"}
         takes_assets = words not in LOCAL and not arguments.isdisjoint(PATHS)
-        cases.append(case(f"'{words}'", options, words=list(getattr(command, "commands", ())), assets=takes_assets))
-    return COMPLETION % {"groups": "|".join(groups), "cases": "\n".join(cases)}
+        options = sorted({*options_of(command), *everywhere})
+        yield words, options, list(getattr(command, "commands", ())), takes_assets
 
 
-def case(pattern: str, options: list[str], *, words: list[str], assets: bool = False) -> str:
-    """Return what is set for one command."""
-    what = f"options='{' '.join(options)}' words='{' '.join(words)}' assets={'yes' if assets else ''}"
-    return f"    {pattern}) local {what} ;;"
+def completion(shell: Shell, root: Any) -> str:
+    """Return the script."""
+    cases = [
+        shell.case.format(command=command, options=" ".join(options), words=" ".join(words), assets="yes" * assets)
+        for command, options, words, assets in offers(root)
+    ]
+    groups = [words for words, command in leaves(root) if hasattr(command, "commands")]
+    return shell.script % {"groups": shell.between.join(groups), "cases": "\n".join(cases)}
 
 
 def manual(root: Any) -> str:
@@ -151,9 +240,9 @@ def roff(text: str) -> str:
 
 
 def main(target: Path) -> None:
-    """Write both."""
+    """Write all of them."""
     root = typer.main.get_command(build())
-    files = {"man/man1/tierd.1": manual(root), "bash-completion/completions/tierd": completion(root)}
+    files = {"man/man1/tierd.1": manual(root)} | {name: completion(shell, root) for name, shell in SHELLS.items()}
     for name, text in files.items():
         path = target / "share" / name
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -23,7 +23,18 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 ASSETS = ["shoot/0001.jpg", "shoot/0002.jpg", "shoot 2/a b.jpg", "other.bin"]
-SLOW = {"typer", "rich", "pydantic", "asyncio", "aiohttp", "http.client", "daemon.cli", "daemon.client"}
+SLOW = {
+    "dataclasses",
+    "inspect",
+    "typer",
+    "rich",
+    "pydantic",
+    "asyncio",
+    "aiohttp",
+    "http.client",
+    "daemon.cli",
+    "daemon.client",
+}
 
 
 def script() -> ModuleType:
@@ -85,6 +96,77 @@ def complete(pages: Path, socket: Path, *words: str) -> list[str]:
 def test_what_bash_offers(pages: Path, daemon: Stub, words: list[str], offered: list[str]) -> None:
     """Commands, options, and paths of assets as far as the next slash, quoted."""
     assert sorted(complete(pages, daemon.socket_path, *words)) == sorted(offered)
+
+
+LINES = {
+    "sta": ["stats", "status"],
+    "--json --socket x sta": ["stats", "status"],
+    "config ": ["check"],
+    "verify --d": ["--deep", "--dry-run"],
+    "promote sho": ["shoot 2/", "shoot/"],
+    "promote other.bin shoot/": ["shoot/0001.jpg", "shoot/0002.jpg"],
+    "pin shoot\\ 2/": ["shoot 2/a b.jpg"],
+    "pin nothing": [],
+    "status ": [],
+    "no-such-command ": [],
+}
+FISH = 'source $argv[1]; for line in $argv[2..-1]; complete -C"tierd $line"; echo; end'
+ZSH = """
+compadd() {
+    local each
+    for each in "${(@)@[${@[(i)--]}+1,-1]}"; do [[ $each == ${(Q)PREFIX}* ]] && print -r -- $each; done
+}
+_files() { }
+for line in "${@[2,-1]}"; do
+    words=(tierd ${(z)line}); [[ $line == *[^\\\\]' ' ]] && words+=('')
+    CURRENT=$#words PREFIX=$words[-1]
+    source $1
+    print
+done
+"""
+"""What zsh calls from a completion stands in for zsh, which wants a terminal for it."""
+
+
+@pytest.mark.parametrize(
+    ("shell", "script", "file"),
+    [
+        (["fish", "-N", "-c"], FISH, "fish/vendor_completions.d/tierd.fish"),
+        (["zsh", "-f", "-c"], ZSH, "zsh/vendor-completions/_tierd"),
+    ],
+    ids=["fish", "zsh"],
+)
+def test_what_other_shells_offer(
+    pages: Path, daemon: Stub, tmp_path: Path, shell: list[str], script: str, file: str
+) -> None:
+    """The same; each quotes by itself what it takes."""
+    (tmp_path / "empty").mkdir()
+    name = ["zsh"] if shell[0] == "zsh" else []
+    done = subprocess.run(
+        [*shell, script, *name, str(pages / file), *LINES],
+        cwd=tmp_path / "empty",
+        env={
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+            "HOME": str(tmp_path),
+            "TIERD_API__SOCKET": str(daemon.socket_path),
+        },
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.stderr == ""
+    assert dict(zip(LINES, map(sorted, parts(done.stdout)), strict=True)) == LINES
+
+
+def parts(text: str) -> Iterator[list[str]]:
+    """Yield the lines before each empty one."""
+    part: list[str] = []
+    for line in text.splitlines():
+        if line:
+            part.append(line)
+        else:
+            yield part
+            part = []
 
 
 def test_without_a_daemon_nothing_is_offered(pages: Path, tmp_path: Path) -> None:
