@@ -36,7 +36,8 @@ inside apt-get -qq update
 inside env DEBIAN_FRONTEND=noninteractive apt-get -qq install --yes --no-install-recommends /root/tierd.deb >"$ours/apt" 2>&1 ||
   { cat "$ours/apt"; die "apt-get install"; }
 inside systemctl --quiet is-active tierd.service tierd.socket || die "it does not run"
-inside test -s /usr/share/man/man1/tierd.1 -a -s /usr/share/bash-completion/completions/tierd || die "no pages"
+inside test -s /usr/share/man/man1/tierd.1 -a -s /usr/share/bash-completion/completions/tierd \
+  -a -s /usr/share/zsh/vendor-completions/_tierd -a -s /usr/share/fish/vendor_completions.d/tierd.fish || die "no pages"
 inside test -s /usr/share/tierd/monitoring/alerts.yml || die "no alerts"
 say "installed with one command, and running: $(inside systemctl show -p StatusText tierd)"
 
