@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import aclosing
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Final
 
-from daemon import models
+from daemon import bodies, models
 from daemon.meanings import lacking
 from daemon.peers import Right
 from daemon.responses import Lines, bytes_response, json_response
 from daemon.route import JSON_LINES, Route
-from daemon.views import incident_view, setback_view, stats_view, status_view, transfer_view, wanted_view
+from daemon.views import going_view, incident_view, setback_view, stats_view, status_view, transfer_view, wanted_view
 from index.asset import printable
 from index.lifecycle import State
 from index.listing import Key, Order, Query
@@ -120,6 +121,19 @@ GLANCE: Final = Route(
     answers={200: models.Glance},
 )
 
+
+async def get_retention(service: Service, call: Call) -> StreamResponse:
+    """Answer what is to go from the store."""
+    asked = call.query(bodies.RetentionQuery)
+    lines = await Lines.begin(call.request)
+    async with aclosing(service.expiry.plan(within=asked.within)) as plan:
+        async for page in plan:
+            if service.followers.closed:
+                break
+            await lines.write(going_view(each, service.store_url) for each in page)
+    return lines.response
+
+
 PUBLIC: Final = (
     Route(
         method="GET",
@@ -163,6 +177,15 @@ ROUTES: Final = (
         handler=get_stats,
         summary="Assets and bytes by state, type, campaign and media type; what happened, and what it costs",
         answers={200: models.Stats},
+    ),
+    Route(
+        method="GET",
+        template="/v1/retention",
+        handler=get_retention,
+        summary="What retention rules are to remove from the store, and when; one JSON document a line",
+        query=bodies.RetentionQuery,
+        answers={200: models.Going},
+        media=JSON_LINES,
     ),
     Route(
         method="GET",

@@ -20,7 +20,7 @@ from daemon.peers import Access
 from daemon.route import Service
 from daemon.server import Server
 from daemon.stopping import DRAIN_SECONDS
-from daemon.thresholds import residence, rollout, rules, watermarks
+from daemon.thresholds import residence, retention, rollout, rules, watermarks
 from daemon.trouble import Trouble
 from daemon.watchdog import Pulse, Watchdog
 from tiering.accesses import Accesses
@@ -34,6 +34,7 @@ from tiering.describer import Describer
 from tiering.discovery import Discovery
 from tiering.drain import Drain
 from tiering.drive import Here
+from tiering.expiry import Expiry
 from tiering.inbox import Inbox
 from tiering.inspector import Inspector
 from tiering.keeper import Keeper
@@ -151,6 +152,7 @@ class Parts:
             "rekeyer": self.rekeyer.run(),
             "neighbours": self.neighbours.run(),
             "sweeper": self.sweeper.run(),
+            "expiry": self.expiry.run(),
             "scrubber": self.scrubber.run(),
             "accesses": self.accesses.run(),
             "inspector": self.inspector.run(),
@@ -165,6 +167,7 @@ class Parts:
         self.planner.residence = residence(settings)
         self.planner.rules = rules(settings)
         self.planner.rollout = self.rekeyer.rollout = rollout(settings)
+        self.expiry.follow(retention(settings), self.planner.rollout)
         self.uploader.follow(self.planner.rollout)
         self.keeper.watermarks = watermarks(settings)
         self.keeper.interval = settings.tiering.interval.total_seconds()
@@ -583,6 +586,19 @@ class Parts:
         )
 
     @cached_property
+    def expiry(self) -> Expiry:
+        """What has old assets go from the store, where a rule says so."""
+        return Expiry(
+            self.catalog,
+            retention(self.settings),
+            reason_to_wait=self.clearance.reason_to_wait,
+            purge=self.registry.purge_soon,
+            observer=self.metrics,
+            clock=time.time,
+            rollout=self.planner.rollout,
+        )
+
+    @cached_property
     def inspector(self) -> Inspector:
         """The status of everything, and why an asset is where it is."""
         return Inspector(
@@ -634,6 +650,7 @@ class Parts:
             orders=self.orders,
             presigner=self.presigner,
             registry=self.registry,
+            expiry=self.expiry,
             inspector=self.inspector,
             verifier=Verifier(self.catalog, self.tree, self.store, clock=time.time),
             migration=self.migration,

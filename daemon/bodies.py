@@ -172,5 +172,11 @@ class EventsQuery(Model):
     follow: bool = True
 
 
+class RetentionQuery(Model):
+    """How many seconds ahead to look."""
+
+    within: Annotated[float, Field(ge=0, le=1e10, allow_inf_nan=False)] = 30 * 86_400.0
+
+
 class NoQuery(Model):
     """Takes no parameters."""

@@ -25,6 +25,7 @@ from daemon import (
     cli_operations,
     cli_presign,
     cli_register,
+    cli_retention,
     cli_search,
     cli_simulate,
     cli_top,
@@ -113,6 +114,9 @@ def build() -> typer.Typer:
     bucket.command("setup", epilog=_EPILOG)(cli_bucket.setup)
     bucket.command("check", epilog=_EPILOG)(cli_bucket.check)
     app.add_typer(bucket, name="bucket")
+    retention = typer.Typer(help="What goes from the store because it is old.", **settings)
+    retention.command("plan", epilog=_EPILOG)(cli_retention.plan)
+    app.add_typer(retention, name="retention")
     return app
 
 

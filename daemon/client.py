@@ -232,6 +232,10 @@ class Client:
         """Yield the latest reads that the daemon remembers, oldest first: `time`, `id` (a number), `size`, `times`."""
         return self._wire.lines("GET", target("history"))
 
+    def retention(self, within: float) -> Iterator[Json]:
+        """Yield what retention rules are to remove from the store within so many seconds, and when."""
+        return self._wire.lines("GET", target("retention", within=within))
+
     def verify(self, *, deep: bool = False) -> Iterator[Json]:
         """Compare index, disk and store; `deep` reads all bytes. Yield `progress` objects, at last a `report`."""
         return self._report("verify", {"deep": deep})

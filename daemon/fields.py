@@ -20,7 +20,7 @@ from pydantic_core import PydanticCustomError
 
 from daemon.sources import Override, resolve
 from daemon.units import format_duration, format_size, parse_duration, parse_size
-from tiering import rules
+from tiering import retention, rules
 from tiering.classes import ClassRule
 
 if TYPE_CHECKING:
@@ -255,6 +255,15 @@ def _rules_above(texts: tuple[str, ...]) -> tuple[str, ...]:
     return texts
 
 
+def _retention_rules(texts: tuple[str, ...]) -> tuple[str, ...]:
+    for text in texts:
+        try:
+            retention.rule(text)
+        except ValueError:
+            raise wrong(retention.RIGHT) from None
+    return texts
+
+
 def _class_rules(texts: tuple[str, ...]) -> tuple[str, ...]:
     for text in texts:
         try:
@@ -281,6 +290,7 @@ Size = Annotated[int, BeforeValidator(_size), PlainSerializer(format_size)]
 Mode = Annotated[int, BeforeValidator(_mode), PlainSerializer(_octal)]
 Names = Annotated[tuple[str, ...], BeforeValidator(_names)]
 Rules = Annotated[Names, AfterValidator(_rules_above)]
+RetentionRules = Annotated[Names, AfterValidator(_retention_rules)]
 ClassRules = Annotated[Names, AfterValidator(_class_rules)]
 Tags = Annotated[Names, AfterValidator(_tags)]
 Origins = Annotated[Names, AfterValidator(_origins)]

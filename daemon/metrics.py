@@ -116,6 +116,9 @@ class Metrics:
             buckets=_IDLE_SECONDS,
             registry=registry,
         )
+        self._expirations = Counter(
+            "tierd_expirations", "Cold assets that a retention rule removed from the store.", registry=registry
+        )
         self._mismatches = Counter(
             "tierd_verification_failures", "Remote copies found missing or wrong.", registry=registry
         )
@@ -223,6 +226,11 @@ class Metrics:
     def stored(self, operation: str, result: str, seconds: float) -> None:
         """See Observer."""
         self._store.add(operation, result, seconds)
+
+    def expired(self, asset: Asset) -> None:
+        """See Observer."""
+        del asset
+        self._expirations.inc()
 
     def scrubbed(self, check: str, result: str) -> None:
         """See Observer."""

@@ -371,6 +371,19 @@ class Read(Model):
     times: int
 
 
+class Going(Model):
+    """An asset that is to go from the store, at that moment if nothing is done; `marked`: its grace time runs."""
+
+    path: str
+    href: str
+    key: str | None
+    size: int
+    type: str | None
+    rule: str
+    marked: bool
+    at: Seconds
+
+
 class ErrorDetail(Model):
     """`code` is stable, `message` is for people, `hint` says what to do."""
 

@@ -24,6 +24,8 @@ RELOADABLE: Final = frozenset(
         "store.mode",
         "store.percent",
         "tiering.rules",
+        "retention.rules",
+        "retention.grace",
         "tiering.cold_after",
         "tiering.cool_down",
         "tiering.min_residence",

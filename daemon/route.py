@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from index.catalog import Catalog
     from tiering.curve import Reading
     from tiering.drain import Drain
+    from tiering.expiry import Expiry
     from tiering.inspector import Inspector
     from tiering.leases import Leases
     from tiering.migration import Migration
@@ -65,6 +66,7 @@ class Service:
     orders: Orders
     presigner: Presigner
     registry: Registry
+    expiry: Expiry
     inspector: Inspector
     verifier: Verifier
     migration: Migration

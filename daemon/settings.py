@@ -163,6 +163,13 @@ class Tiering(Section):
     ] = timedelta(minutes=1)
 
 
+class Retention(Section):
+    """What goes from the store because it is old. Nothing, unless a rule says so."""
+
+    rules: fields.RetentionRules = ()
+    grace: fields.Duration = timedelta(days=7)
+
+
 class Upload(Section):
     """How files travel to the store. `bandwidth` is in bytes per second."""
 
@@ -236,6 +243,7 @@ class Settings(Section):
     layout: Layout
     metadata: Metadata
     tiering: Tiering
+    retention: Retention
     upload: Upload
     api: Api
     metrics: Metrics

@@ -6,6 +6,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from daemon.opening import shares_file_system
+from tiering import retention as retaining
 from tiering.planner import Residence
 from tiering.rollout import Mode, Rollout
 from tiering.rules import Rule, rule
@@ -30,6 +31,12 @@ def residence(settings: Settings) -> Residence:
 def rules(settings: Settings) -> list[Rule]:
     """Return what is above the policy."""
     return [rule(text) for text in settings.tiering.rules]
+
+
+def retention(settings: Settings) -> retaining.Retention:
+    """Return what goes from the store because it is old."""
+    said = settings.retention
+    return retaining.Retention(tuple(map(retaining.rule, said.rules)), said.grace.total_seconds())
 
 
 def rollout(settings: Settings) -> Rollout:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from tiering.answers import Explanation, Opened, Result, Status, Transfer
     from tiering.leases import Lease
     from tiering.prices import Prices
+    from tiering.retention import Going
 
 Json = dict[str, Any]
 
@@ -115,6 +116,20 @@ def explanation_view(explanation: Explanation) -> Json:
         "rank": explanation.rank,
         "next": explanation.next,
         "reasons": list(explanation.reasons),
+    }
+
+
+def going_view(going: Going, store_url: str) -> Json:
+    """Return what is to go from the store, and when."""
+    asset = going.asset
+    return {
+        **_names(asset.path),
+        "key": _place(asset.proof, store_url)["key"],
+        "size": asset.size,
+        "type": asset.type,
+        "rule": going.rule,
+        "marked": going.marked,
+        "at": going.at,
     }
 
 

@@ -14,10 +14,24 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar
 
-from index import admission, checkup, ledger, misplaced, outside, queries, records, search, totals, uploads, warmth
+from index import (
+    admission,
+    checkup,
+    expiring,
+    ledger,
+    misplaced,
+    outside,
+    queries,
+    records,
+    search,
+    totals,
+    uploads,
+    warmth,
+)
 from index.asset import Asset, AssetId, RelPath, path_to_bytes
 from index.commits import Commits
 from index.connection import Connection
+from index.expiring import Mark
 from index.figures import read_figures
 from index.lifecycle import State
 from index.listing import BY_PATH, cursor_of, position_at, position_of
@@ -390,6 +404,40 @@ class Catalog:
     async def count_misplaced(self) -> int:
         """Return of how many assets the remote copy is to follow."""
         return int(await self._one(queries.MISPLACED_COUNT) or 0)
+
+    # What is to go from the store by a retention rule
+
+    async def mark_expiring(self, ids: Collection[AssetId], mark: Mark) -> int:
+        """Mark those that are cold and not pinned; return how many were not so before. Raise IndexFullError."""
+        return await self._commits.share(lambda raw: expiring.mark(raw, ids, mark), patient=False) if ids else 0
+
+    async def unmark_expiring(self, ids: Collection[AssetId]) -> None:
+        """Let these stay."""
+        if ids:
+            await self._commits.share(lambda raw: expiring.unmark(raw, ids))
+
+    async def expiring(self, *, after: AssetId | str, limit: int) -> Sequence[tuple[Asset, Mark]]:
+        """Return a page of what is marked."""
+        return await self._connection.submit(lambda raw: expiring.page(raw, after, limit))
+
+    async def expiring_marks(self, ids: Collection[AssetId]) -> Mapping[AssetId, Mark]:
+        """Return the marks of those that have one."""
+
+        def work(raw: sqlite3.Connection) -> dict[AssetId, Mark]:
+            rows = ((each, raw.execute(queries.MARK_OF, (each,)).fetchone()) for each in ids)
+            return {each: Mark(*row) for each, row in rows if row is not None}
+
+        return await self._connection.submit(work)
+
+    async def expire(
+        self, asset_id: AssetId, rule: str, *, before: float, goes: Callable[[Asset], bool]
+    ) -> Asset | None:
+        """Make a tombstone, with its purge to come, of what was marked by this rule before then; else return None.
+
+        `goes` has the last word on the asset as it is at that moment. Raise IndexFullError.
+        """
+        work = partial(expiring.expire, asset_id=asset_id, rule=rule, before=before, goes=goes, now=self._clock())
+        return await self._commits.share(work, patient=False)
 
     # What the store was asked about again
 

@@ -143,6 +143,19 @@ MISPLACED: Final = (
 PLACED: Final = "DELETE FROM misplaced WHERE asset_id = ? AND version = ?"
 MISPLACED_COUNT: Final = "SELECT count(*) FROM misplaced"
 
+# The primary key of `expiring`. A mark of the same rule stays as it is.
+MARK_EXPIRING: Final = (
+    "INSERT INTO expiring (asset_id, rule, since) SELECT id, ?, ? FROM asset WHERE id = ? AND state = 'cold'"
+    " AND pinned = 0 ON CONFLICT DO UPDATE SET rule = excluded.rule, since = excluded.since"
+    " WHERE expiring.rule <> excluded.rule"
+)
+UNMARK_EXPIRING: Final = "DELETE FROM expiring WHERE asset_id = ?"
+EXPIRING: Final = (
+    f"SELECT rule, since, {COLUMNS} FROM expiring CROSS JOIN asset ON id = asset_id"
+    " WHERE asset_id > ? ORDER BY asset_id LIMIT ?"
+)
+MARK_OF: Final = "SELECT rule, since FROM expiring WHERE asset_id = ?"
+
 TOTALS: Final = "SELECT state, assets, bytes, disk_bytes, outside, outside_bytes FROM total"
 
 # The primary key of `event`.

@@ -256,7 +256,17 @@ _SIXTH: Final = (
     f"CREATE INDEX asset_unprotected ON asset (changed_at) WHERE state IN {_among(UNPROTECTED)} AND due_at < {NEVER}",
 )
 
-MIGRATIONS: Final = (_FIRST, _SECOND, _THIRD, _FOURTH, _FIFTH, _SIXTH)
+# What a retention rule is to remove from the store, and since when. What is wanted, pinned or anything but cold is not.
+_SEVENTH: Final = (
+    "CREATE TABLE expiring (asset_id TEXT PRIMARY KEY, rule TEXT NOT NULL, since REAL NOT NULL) STRICT, WITHOUT ROWID",
+    """CREATE TRIGGER asset_spared AFTER UPDATE OF state, pinned, generation ON asset
+        WHEN new.state <> 'cold' OR new.pinned = 1 OR new.generation <> old.generation
+        BEGIN DELETE FROM expiring WHERE asset_id = new.id; END""",
+    """CREATE TRIGGER asset_forgotten AFTER DELETE ON asset
+        BEGIN DELETE FROM expiring WHERE asset_id = old.id; END""",
+)
+
+MIGRATIONS: Final = (_FIRST, _SECOND, _THIRD, _FOURTH, _FIFTH, _SIXTH, _SEVENTH)
 """What makes version n + 1 of version n. Released ones are never edited, only followed by another."""
 
 _TABLES: Final = frozenset({"asset", "total", "event", "upload", "part", "fact"})

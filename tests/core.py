@@ -104,6 +104,7 @@ class Witness(SilentObserver):
         self.regrets: list[str] = []
         self.admissions: Counter[str] = Counter()
         self.mismatches = 0
+        self.expired_paths: list[str] = []
         self.checks: Counter[tuple[str, str]] = Counter()
 
     def promoted(self, asset: Asset, result: str, seconds: float) -> None:
@@ -125,6 +126,10 @@ class Witness(SilentObserver):
     def mismatched(self, asset: Asset) -> None:
         """See Observer."""
         self.mismatches += 1
+
+    def expired(self, asset: Asset) -> None:
+        """See Observer."""
+        self.expired_paths.append(asset.path)
 
     def scrubbed(self, check: str, result: str) -> None:
         """See Observer."""

@@ -44,6 +44,7 @@ from tiering.answers import (
 from tiering.entity import asset_tag, entity_tag
 from tiering.leases import Leases
 from tiering.observer import SilentObserver
+from tiering.retention import Going
 from tiering.tree import sighting_of
 
 if TYPE_CHECKING:
@@ -308,6 +309,12 @@ class FakeTiers:
         await self._asked("drain", **how)
         yield DrainProgress(unprotected=1, unprotected_bytes=10, stuck=0)
         yield DrainReport(done=True, unprotected=0, unprotected_bytes=0, stuck=(RelPath("s\udcff"),))
+
+    async def plan(self, *, within: float) -> AsyncIterator[list[Going]]:
+        await self._asked("plan", within=within)
+        for path in ("cold.jpg", "s\udcff"):
+            asset = an_asset(path, state=State.COLD)
+            yield [Going(asset, "type=artifact expire after 9d", marked=path == "cold.jpg", at=NOW + within)]
 
     @property
     def migration(self) -> FakeMigration:

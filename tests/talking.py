@@ -225,6 +225,7 @@ async def serve(
         orders=parts,
         presigner=parts,
         registry=parts,
+        expiry=parts,
         inspector=parts,
         verifier=parts,
         migration=parts.migration,

@@ -472,6 +472,16 @@ async def test_a_drain_tells_line_by_line(served: Served) -> None:
     assert answer.lines[-1] == {"report": report}
 
 
+async def test_what_retention_is_to_remove(served: Served) -> None:
+    """One line an asset, as far ahead as is asked for."""
+    answer = await served.get("/v1/retention?within=60")
+    assert served.tiers.given == [{"within": 60.0}]
+    assert [models.Going.model_validate_json(line).marked for line in answer.body.splitlines()] == [True, False]
+    assert answer.lines[0]["at"] == NOW + 60
+    assert answer.lines[1]["href"] == "s%FF"
+    assert (await served.get("/v1/retention?within=-1")).code == "bad-input"
+
+
 async def test_resuming_wants_to_be_confirmed(served: Served) -> None:
     """Releasing the brake takes missing files for removed: never by a slip."""
     served.tiers.now = status(brake=BrakeState(engaged=True, reason="12 files vanished", since=NOW, missing=12))

@@ -597,6 +597,19 @@ def test_drain(stub: Stub, tierd: Run) -> None:
     assert tierd("drain", "--no-wait") == 0
 
 
+def test_what_retention_is_to_remove(stub: Stub, tierd: Run) -> None:
+    """One a line, and how much it is; a time that is none is refused."""
+    going = {"path": "a.jpg", "href": "a.jpg", "key": "a.jpg", "size": 5, "type": "artifact", "rule": "r", "at": 0.0}
+    stub.answers["GET /v1/retention"] = lines(going | {"marked": True}, going | {"marked": False})
+    assert tierd("retention", "plan", "--within", "2w") == 0
+    assert stub.requests[0].target == "/v1/retention?within=1209600.0"
+    assert tierd.out == "\tmarked\ta.jpg\t5\tr\n\tnot yet marked\ta.jpg\t5\tr\n"
+    assert tierd.err == "2 assets (10 B) within 2w; pin one, or tag it for a keep rule, and it stays\n"
+    assert tierd("retention", "plan", "--json") == 0
+    assert tierd.json == {"going": [going | {"marked": True}, going | {"marked": False}]}
+    assert tierd("retention", "plan", "--within", "soon") == 2
+
+
 def test_resume_wants_to_be_confirmed(stub: Stub, tierd: Run) -> None:
     """The brake is released only by --confirm."""
     brake = {"engaged": True, "reason": "40 files vanished", "since": 1.0, "missing": 40}

@@ -73,6 +73,7 @@ TABLE = {
         "min_residence": "10m",
         "interval": "1m",
     },
+    "retention": {"rules": [], "grace": "1w"},
     "upload": {
         "concurrency": 32,
         "part_size": "16 MiB",
@@ -279,6 +280,8 @@ def test_every_key_can_be_overridden(base: Path) -> None:
         "TIERD_TIERING__COOL_DOWN": "500ms",
         "TIERD_TIERING__MIN_RESIDENCE": "2h",
         "TIERD_TIERING__INTERVAL": "5s",
+        "TIERD_RETENTION__RULES": "tag.legal=hold keep,type=artifact expire after 90d",
+        "TIERD_RETENTION__GRACE": "30d",
         "TIERD_UPLOAD__CONCURRENCY": "4",
         "TIERD_UPLOAD__PART_SIZE": "5 MiB",
         "TIERD_UPLOAD__MULTIPART_ABOVE": "256 MiB",
@@ -409,6 +412,10 @@ def test_no_such_variable(base: Path) -> None:
             "tiering.cold_after: is 30; should be a whole number with ms, s, m, h, d or w, as in '30d'",
         ),
         ('[tiering]\ninterval = "0s"', "tiering.interval: is '0s'; should be at least 1s and at most 1d"),
+        (
+            '[retention]\nrules = ["artifact expire after 90d"]',
+            "retention.rules: is ['artifact expire after 90d']; should be rules as in 'type=artifact field.kind=thumbn",
+        ),
         ("[upload]\nconcurrency = true", "upload.concurrency: is True; should be a valid integer"),
         ('[upload]\nconcurrency = "32"', "upload.concurrency: is '32'; should be a valid integer"),
         ("[upload]\nconcurrency = 0", "upload.concurrency: is 0; should be greater than or equal to 1"),

@@ -45,6 +45,7 @@ POST /v1/presign
 GET /v1/events
 GET /v1/curve
 GET /v1/history
+GET /v1/retention
 POST /v1/verify
 POST /v1/drain
 GET /v1/migrate
@@ -130,7 +131,7 @@ def test_no_model_is_forgotten(described: dict[str, Any]) -> None:
         for name, thing in (vars(models) | vars(bodies)).items()
         if isinstance(thing, type) and issubclass(thing, models.Model)
     }
-    unnamed = {"Model", "Request", "AssetsQuery", "OpenQuery", "EventsQuery", "NoQuery"}
+    unnamed = {"Model", "Request", "AssetsQuery", "OpenQuery", "EventsQuery", "RetentionQuery", "NoQuery"}
     assert every - set(described["components"]["schemas"]) == unnamed
 
 

@@ -41,6 +41,9 @@ class Observer(Protocol):
     def stored(self, operation: str, result: str, seconds: float) -> None:
         """A request to the store ended: `ok` or the code of its error."""
 
+    def expired(self, asset: Asset) -> None:
+        """A retention rule removed a cold asset from the store."""
+
     def scrubbed(self, check: str, result: str) -> None:
         """The scrubber looked at a remote copy (`head`, `read-back`) or at a file (`hash`).
 
@@ -79,6 +82,9 @@ class SilentObserver:
         """See Observer."""
 
     def stored(self, operation: str, result: str, seconds: float) -> None:
+        """See Observer."""
+
+    def expired(self, asset: Asset) -> None:
         """See Observer."""
 
     def scrubbed(self, check: str, result: str) -> None:

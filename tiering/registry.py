@@ -156,6 +156,10 @@ class Registry:
             return await rehash(self._catalog, self._tree, asset, settle=0.0)
         return replace(asset, ctime_ns=seen.ctime_ns)
 
+    def purge_soon(self) -> None:
+        """Remove the remote copies of tombstones now."""
+        self._to_purge.set()
+
     async def run(self) -> None:
         """Remove the remote copies of tombstones, for ever; also those that an earlier run left."""
         while True:
