@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from index.records import Record
     from index.totals import Summary, Totals
     from index.uploads import Upload, UploadedPart
-    from index.warmth import Access, Warming
+    from index.warmth import Access, Use, Warming
 
 T = TypeVar("T")
 
@@ -321,8 +321,8 @@ class Catalog:
         now = self._clock()
         return await self._commits.share(lambda raw: admission.adopt(raw, found, now=now))
 
-    async def touch(self, accesses: Mapping[AssetId, tuple[float, int]]) -> None:
-        """Note the last access to each asset, and how many there were. Raise IndexFullError."""
+    async def touch(self, accesses: Mapping[AssetId, Use]) -> None:
+        """Note how each asset was used. Raise IndexFullError."""
         await self._commits.share(lambda raw: warmth.touch(raw, accesses, self.warming), patient=False)
 
     async def accesses(self, after: int, *, limit: int) -> tuple[Sequence[Access], int]:

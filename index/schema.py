@@ -266,7 +266,10 @@ _SEVENTH: Final = (
         BEGIN DELETE FROM expiring WHERE asset_id = old.id; END""",
 )
 
-MIGRATIONS: Final = (_FIRST, _SECOND, _THIRD, _FOURTH, _FIFTH, _SIXTH, _SEVENTH)
+# Heat is measured by another arithmetic; what is on disk gets its place anew, by when it was last used.
+_EIGHTH: Final = ("UPDATE asset SET heat = NULL WHERE heat IS NOT NULL", "DELETE FROM fact WHERE name = 'heat'")
+
+MIGRATIONS: Final = (_FIRST, _SECOND, _THIRD, _FOURTH, _FIFTH, _SIXTH, _SEVENTH, _EIGHTH)
 """What makes version n + 1 of version n. Released ones are never edited, only followed by another."""
 
 _TABLES: Final = frozenset({"asset", "total", "event", "upload", "part", "fact"})

@@ -17,6 +17,17 @@ KEPT: Final = 1_000_000
 """How many of the latest accesses are kept, of those that were recorded."""
 
 
+class Use(NamedTuple):
+    """`times` accesses to an asset, the last of them then, of which `misses` did not find it on disk.
+
+    Without any it is an access that only the file's access time shows.
+    """
+
+    at: float
+    times: int
+    misses: int = 0
+
+
 class Access(NamedTuple):
     """`times` accesses to the asset with this number, which had so many bytes, the last of them then."""
 
@@ -37,8 +48,11 @@ class _Noted(NamedTuple):
 class Warming(Protocol):
     """What an access does to heat. It is called in the index's thread."""
 
-    def after_access(self, heat: float | None, size: int, times: int) -> float | None:
-        """Return the heat after so many accesses to an asset of `size` bytes; `heat` is None before the first."""
+    def after_access(self, heat: float | None, size: int, times: int, misses: int) -> float | None:
+        """Return the heat after so many accesses to an asset of `size` bytes; `heat` is None before the first.
+
+        `misses` of them did not find it on disk.
+        """
 
     def of_newcomer(self, size: int, last_access: float, times: int) -> float | None:
         """Return the heat of what has none yet, by when it was last used."""
@@ -47,9 +61,9 @@ class Warming(Protocol):
 class Unwarmed:
     """Keeps heat as it is."""
 
-    def after_access(self, heat: float | None, size: int, times: int) -> float | None:
+    def after_access(self, heat: float | None, size: int, times: int, misses: int) -> float | None:
         """See Warming."""
-        del size, times
+        del size, times, misses
         return heat
 
     def of_newcomer(self, size: int, last_access: float, times: int) -> float | None:
@@ -58,10 +72,10 @@ class Unwarmed:
         return None
 
 
-def touch(connection: sqlite3.Connection, accesses: Mapping[AssetId, tuple[float, int]], warming: Warming) -> None:
+def touch(connection: sqlite3.Connection, accesses: Mapping[AssetId, Use], warming: Warming) -> None:
     """Note the last access to each asset, and how many there were; unknown ones are nobody's."""
     # In the order of ids, which is nearly that of rows: neighbours share pages.
-    found = (_after(connection, asset_id, *accesses[asset_id], warming) for asset_id in sorted(accesses))
+    found = (_after(connection, asset_id, accesses[asset_id], warming) for asset_id in sorted(accesses))
     noted = [each for each in found if each is not None]
     connection.executemany(queries.TOUCH, [(each.at, each.times, each.heat, each.row) for each in noted])
     seen = sorted(each[:4] for each in noted if each.times)
@@ -73,18 +87,18 @@ def touch(connection: sqlite3.Connection, accesses: Mapping[AssetId, tuple[float
 
 def heat_after(connection: sqlite3.Connection, asset_id: AssetId, at: float, warming: Warming) -> float | None:
     """Return the heat of an asset that its access time says was used then."""
-    noted = _after(connection, asset_id, at, 0, warming)
+    noted = _after(connection, asset_id, Use(at, 0), warming)
     return None if noted is None else noted.heat
 
 
-def _after(connection: sqlite3.Connection, asset_id: AssetId, at: float, count: int, warming: Warming) -> _Noted | None:
+def _after(connection: sqlite3.Connection, asset_id: AssetId, use: Use, warming: Warming) -> _Noted | None:
     """Return what the row becomes; an access that only its time shows is one, too, but is not counted."""
     found = connection.execute(queries.WARMTH, (asset_id,)).fetchone()
     if found is None:
         return None
     row, heat, size, last_access = found
-    times = count or int(at > last_access)
-    return _Noted(at, row, size, count, warming.after_access(heat, size, times) if times else heat)
+    times = use.times or int(use.at > last_access)
+    return _Noted(use.at, row, size, use.times, warming.after_access(heat, size, times, use.misses) if times else heat)
 
 
 def accesses_after(connection: sqlite3.Connection, cursor: int, *, limit: int) -> tuple[list[Access], int]:

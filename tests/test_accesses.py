@@ -29,7 +29,7 @@ async def test_many_accesses_are_one_row(place: Place) -> None:
         other = await core.hot("b")
         core.clock.ahead = 100.0
         for _ in range(7):
-            core.accesses.record(asset)
+            core.accesses.record(asset, hit=True)
         assert (await core.find("a")).access_count == 0
         for _ in range(2):
             await core.accesses.flush()
@@ -37,7 +37,7 @@ async def test_many_accesses_are_one_row(place: Place) -> None:
             assert after.access_count == 7
             assert after.last_access > asset.last_access + 90
         assert await core.find("b") == other
-        core.accesses.record(after)
+        core.accesses.record(after, hit=True)
         await core.accesses.flush()
         assert (await core.find("a")).access_count == 8
 
@@ -48,7 +48,7 @@ async def test_they_are_written_now_and_then(place: Place, monkeypatch: pytest.M
     async with place.core() as core:
         asset = await core.hot("a")
         running = asyncio.create_task(core.accesses.run())
-        core.accesses.record(asset)
+        core.accesses.record(asset, hit=True)
         await until(lambda: not core.accesses._recent)
         running.cancel()
         await asyncio.wait([running])
@@ -60,8 +60,8 @@ async def test_an_asset_that_is_gone_disturbs_no_other(place: Place) -> None:
     """It was removed since it was read."""
     async with place.core() as core:
         gone, here = await core.hot("gone"), await core.hot("here")
-        core.accesses.record(gone)
-        core.accesses.record(here)
+        core.accesses.record(gone, hit=True)
+        core.accesses.record(here, hit=True)
         await core.registry.remove(gone.path)
         await core.registry._purge_all()
         core.clock.ahead = 1e9
@@ -76,7 +76,7 @@ async def test_the_latest_are_remembered(place: Place, monkeypatch: pytest.Monke
     async with place.core() as core:
         some = [await core.hot(name, b"x" * number) for number, name in enumerate("abcde", 1)]
         for asset in (*some, some[-1]):
-            core.accesses.record(asset)
+            core.accesses.record(asset, hit=True)
         await core.accesses.flush()
         page, cursor = await core.catalog.accesses(0, limit=10)
         assert [(each.size, each.times) for each in page] == [(3, 1), (4, 1), (5, 2)]

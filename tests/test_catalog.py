@@ -22,6 +22,7 @@ from index.listing import Key, Order, Query
 from index.records import Record
 from index.schema import MIGRATIONS, migrate
 from index.uploads import Upload, UploadedPart
+from index.warmth import Use
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -279,7 +280,7 @@ async def test_work_wakes_when_something_becomes_new(catalog: Catalog) -> None:
         asset = asset if event is None else await drive(catalog, asset, event)
         assert catalog.work.is_set() is wakes
         catalog.work.clear()
-    await catalog.touch({asset.id: (NOW, 1)})
+    await catalog.touch({asset.id: Use(NOW, 1)})
     assert not catalog.work.is_set()
 
 
@@ -452,7 +453,7 @@ async def test_candidates_come_coldest_first_and_page_by_page(catalog: Catalog) 
     """Only what is replicated and not pinned, by last access, each once, however small the pages."""
     for number in range(7):
         asset = await bring_to(catalog, State.REPLICATED, f"{number}")
-        await catalog.touch({asset.id: (NOW - number // 2, 1)})
+        await catalog.touch({asset.id: Use(NOW - number // 2, 1)})
     await bring_to(catalog, State.COLD, "cold")
     pinned = await bring_to(catalog, State.REPLICATED, "pinned")
     await catalog.set_pinned([pinned.id], pinned=True)
@@ -468,7 +469,7 @@ async def test_candidates_come_coldest_first_and_page_by_page(catalog: Catalog) 
 async def test_candidates_by_age(catalog: Catalog) -> None:
     """The order of age is that of discovery, whatever was used since."""
     first, second = [await bring_to(catalog, State.REPLICATED, name) for name in "ab"]
-    await catalog.touch({first.id: (NOW, 1)})
+    await catalog.touch({first.id: Use(NOW, 1)})
     page, _ = await catalog.candidates(order=("discovered_at",), limit=9)
     assert [asset.id for asset in page] == [first.id, second.id]
 
@@ -705,8 +706,8 @@ async def test_what_is_unprotected(catalog: Catalog) -> None:
 async def test_touch_counts_and_never_goes_back(catalog: Catalog) -> None:
     """Accesses add up; the last of them counts, whatever the order of the batches; unknown ones are nobody's."""
     asset = await discover(catalog)
-    await catalog.touch({asset.id: (NOW - 1, 2), AssetId("nobody"): (NOW, 1)})
-    await catalog.touch({asset.id: (NOW - 2, 3)})
+    await catalog.touch({asset.id: Use(NOW - 1, 2), AssetId("nobody"): Use(NOW, 1)})
+    await catalog.touch({asset.id: Use(NOW - 2, 3)})
     asset = await catalog.get(asset.id)
     assert (asset.last_access, asset.access_count) == (NOW - 1, 5)
 

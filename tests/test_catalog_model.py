@@ -22,12 +22,12 @@ from index.changes import FoundObject, Observations
 from index.errors import StaleTransitionError, UnknownAssetError
 from index.lifecycle import HOT, TRANSITIONS, UNPROTECTED, Event, State
 from index.listing import Query
+from index.warmth import Use
 
 PATHS = [RelPath(path) for path in ("a", "a/b", "a.b", "b", "\udcff", "ü")]
 SIZES = st.sampled_from([0, 1, 5000])
 
 Row = dict[str, Any]
-
 
 SAY_NOTHING_OF_FAILURES = {
     Event.CLAIMED,
@@ -233,7 +233,7 @@ class CatalogMachine(RuleBasedStateMachine):
     def touch(self, data: st.DataObject, count: int) -> None:
         """An application uses an asset."""
         path = data.draw(st.sampled_from(sorted(self.model.rows)))
-        self.do(self.catalog.touch({self.find(path).id: (self.now, count)}))
+        self.do(self.catalog.touch({self.find(path).id: Use(self.now, count)}))
         if self.model.rows[path]["state"] is not State.GONE:
             self.model.rows[path]["used"] += count
 

@@ -12,6 +12,7 @@ from core import MONTH, a_place, until
 from index.asset import Failure, RelPath
 from index.changes import Change
 from index.lifecycle import Event, State
+from index.warmth import Use
 from tiering import inspector as module
 from tiering.stores.faulty import Hold
 
@@ -115,7 +116,7 @@ async def test_the_next_to_leave_is_told_as_such(place: Place) -> None:
     """By the order in which the policy has them go; what stays says why."""
     async with place.core(cool_down=600.0) as core:
         first, second = await core.hot("a"), await core.hot("b")
-        await core.catalog.touch({first.id: (core.clock() + 10, 1), second.id: (core.clock() + 5, 1)})
+        await core.catalog.touch({first.id: Use(core.clock() + 10, 1), second.id: Use(core.clock() + 5, 1)})
         coming, reasons, _ = await explained(core)
         assert coming == "stays"
         assert "uploaded" in reasons
@@ -163,16 +164,16 @@ async def test_what_would_have_to_happen_is_told(place: Place) -> None:
         await core.accesses.prepare()
         for number in range(17):
             asset = await core.hot(f"{number:02}", b"x" * 4096)
-            await core.catalog.touch({asset.id: (core.clock(), number + 1)})
+            await core.catalog.touch({asset.id: Use(core.clock(), number + 1)})
         _, reasons, rank = await explained(core, "02")
         assert rank == 2
-        assert "worth 1." in reasons
+        assert "worth 0.27" in reasons
         assert "2 assets with 8,192 bytes on disk go before it" in reasons
         assert "the next bout begins now and frees 28,672 bytes, its own among them" in reasons
         found = re.search(r"spared if it was read (\d+) more times", reasons)
         assert found is not None
         assert "does not get so far" in (await explained(core, "09"))[1]
-        await core.catalog.touch({(await core.find("02")).id: (core.clock(), int(found[1]))})
+        await core.catalog.touch({(await core.find("02")).id: Use(core.clock(), int(found[1]))})
         assert "does not get so far" in (await explained(core, "02"))[1]
         await core.keeper.tend()
         assert [core.on_disk(name) is not None for name in ("00", "02", "09")] == [False, True, True]

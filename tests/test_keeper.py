@@ -11,6 +11,7 @@ from core import MONTH, a_place, until
 from trees import plant
 
 from index.lifecycle import State
+from index.warmth import Use
 from tiering.outcome import NoSpaceError
 from tiering.store import RefusedError, UnavailableError
 from tiering.stores.faulty import Fail
@@ -37,7 +38,7 @@ async def fill(core: Core, count: int) -> None:
         plant(core.tree, f"{number:02}", b"x" * BLOCK)
     await core.scan()
     await core.upload_all()
-    await core.catalog.touch({(await core.find(f"{n:02}")).id: (core.clock() + n, 1) for n in range(count)})
+    await core.catalog.touch({(await core.find(f"{n:02}")).id: Use(core.clock() + n, 1) for n in range(count)})
     assert len(await hot(core)) == count
 
 

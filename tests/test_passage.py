@@ -38,7 +38,7 @@ async def full(core: Core) -> None:
     await core.accesses.prepare()
     loved = await core.hot("loved")
     for _ in range(50):
-        core.accesses.record(loved)
+        core.accesses.record(loved, hit=True)
     await core.accesses.flush()
     core.departures.left(await core.find("loved"))
 
@@ -57,12 +57,13 @@ async def test_what_would_go_next_is_read_through(place: Place) -> None:
 
 
 async def test_what_is_wanted_often_enough_comes_in(place: Place) -> None:
-    """It is as warm as what left last."""
+    """It is as warm as what left last is by now."""
     async with place.core(cut=True) as core:
         await core.cold("a.jpg", CONTENT)
         await full(core)
-        for _ in range(2000):
-            core.accesses.record(await core.find("a.jpg"))
+        core.thermometer.reads.volumes += 40
+        for _ in range(6):
+            core.accesses.record(await core.find("a.jpg"), hit=False)
         await core.accesses.flush()
         assert await core.read("a.jpg") == CONTENT
         await until(lambda: len(core.promoter) == 0)
@@ -143,12 +144,12 @@ def test_too_early_is_within_a_half_life(monkeypatch: pytest.MonkeyPatch) -> Non
     some = [an_asset(id=AssetId(name * 32), path=RelPath(name), heat=1.0) for name in "abcd"]
     for asset in some[:3]:
         departures.left(asset)
-    meter.volumes += 7.9
+    meter.reads.volumes += 2.4
     for asset in (*some, some[1]):
         departures.asked(asset)
     assert observer.paths == ["b", "c"]
     departures.left(some[3])
-    meter.volumes += 8.0
+    meter.reads.volumes += 2.5
     departures.asked(some[3])
     assert observer.paths == ["b", "c"]
 

@@ -10,6 +10,7 @@ from core import a_place
 from samples import DAY, NOW, a_proof, an_asset
 
 from index.lifecycle import State
+from index.warmth import Use
 from tiering.planner import Planner, Residence
 from tiering.policies.lru import LruPolicy
 from tiering.rules import Action, conflicts, rule
@@ -126,7 +127,7 @@ async def test_what_is_preferred_cold_leaves_first(tmp_path: Path) -> None:
         for name, type in (("13", None), ("14", None), ("15", "master")):
             asset = await core.find(name)
             await core.catalog.describe(asset.id, type=type, fields={}, tags={"kind": "proxy"})
-            await core.catalog.touch({asset.id: (core.clock() + 100, 9)})
+            await core.catalog.touch({asset.id: Use(core.clock() + 100, 9)})
         assert await core.keeper.tend() == 0
         await core.hot("16", b"x" * 4096)
         assert await core.keeper.tend() == 7 * 4096

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from tiering.policies.age import AgePolicy
 from tiering.policies.heat import PRESETS, HeatPolicy
 from tiering.policies.lru import LruPolicy
+from tiering.policy import Reads
 from tiering.simulation import HotTier, simulate
 from tiering.trace import Trace, read_trace
 from tiering.watermarks import Watermarks
@@ -183,14 +184,14 @@ def test_the_simulator_sorts_as_the_index_does(order: list[Request], name: str) 
     policy: Any = {"heat": HeatPolicy(PRESETS["balanced"]), "lru": LruPolicy(), "age": AgePolicy()}[name]
     tier = HotTier(policy, 10**6, ONLINE)
     seen: dict[int, list[float]] = {}
-    volumes = 0.0
+    reads = Reads()
     heats: dict[int, float] = {}
     for number, (asset, size) in enumerate(order):
-        tier.request(float(number), asset, size)
+        hit = tier.request(float(number), asset, size)
         seen.setdefault(asset, []).append(float(number))
-        volumes += size / 10**6
+        reads.add(size, 10**6, misses=not hit)
         heats[asset] = HeatPolicy(PRESETS["balanced"]).after_access(
-            heats.get(asset), size=size, seconds=0.0, volumes=volumes
+            heats.get(asset), size=size, seconds=0.0, reads=reads
         )
     expected = {
         "heat": heats,

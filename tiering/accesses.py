@@ -8,6 +8,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from index.errors import IndexFullError
+from index.warmth import Use
 from tiering.policies.heat import HeatPolicy
 from tiering.thermometer import from_fact, to_fact
 
@@ -26,6 +27,7 @@ FLUSH_SECONDS: Final = 20.0
 PAGE: Final = 1000
 """How many rows are given their heat in one commit."""
 FACT: Final = "heat"
+_UNUSED: Final = Use(0.0, 0)
 
 
 class Accesses:
@@ -46,16 +48,16 @@ class Accesses:
         self._curve = curve
         self._capacity = capacity
         self._clock = clock
-        self._recent: dict[AssetId, tuple[float, int]] = {}
+        self._recent: dict[AssetId, Use] = {}
         self._sizes: dict[AssetId, int] = {}
 
     def __repr__(self) -> str:
         return f"<Accesses {len(self._recent)} to write>"
 
-    def record(self, asset: Asset) -> None:
-        """Somebody opened or read it now."""
-        _, count = self._recent.get(asset.id, (0.0, 0))
-        self._recent[asset.id] = (self._clock(), count + 1)
+    def record(self, asset: Asset, *, hit: bool) -> None:
+        """Somebody opened or read it now; a `hit` found it on disk."""
+        _, times, misses = self._recent.get(asset.id, _UNUSED)
+        self._recent[asset.id] = Use(self._clock(), times + 1, misses + (not hit))
         self._sizes[asset.id] = asset.size
 
     async def run(self) -> None:
@@ -71,7 +73,7 @@ class Accesses:
         meter, kept = self._thermometer, await self._catalog.recall(FACT)
         before, row = None, 0
         if kept is not None:
-            meter.volumes, last, before, row = from_fact(kept)
+            meter.reads, last, before, row = from_fact(kept)
             if last != meter.policy.preset:
                 # A change that was broken off is not gone on with: what it left undone is a little off, and fades.
                 before, row = last, 0
@@ -93,7 +95,7 @@ class Accesses:
 
     async def _remember(self, before: Preset | None = None, row: int = 0) -> None:
         meter = self._thermometer
-        fact = to_fact(meter.volumes, meter.policy.preset, before=before, row=row)
+        fact = to_fact(meter.reads, meter.policy.preset, before=before, row=row)
         await self._catalog.remember(FACT, fact)
 
     async def flush(self) -> None:
@@ -107,7 +109,7 @@ class Accesses:
         with suppress(IndexFullError):
             await self._catalog.touch(batch)
             await self._remember()
-        reads = sorted((at, asset_id, sizes[asset_id], count) for asset_id, (at, count) in batch.items())
+        reads = sorted((use.at, asset_id, sizes[asset_id], use.times) for asset_id, use in batch.items())
         await asyncio.to_thread(self._curve.record, reads)
 
     async def receive(self) -> None:

@@ -18,6 +18,7 @@ from index.asset import printable
 from index.changes import Change
 from index.errors import CatalogError, IndexFullError
 from index.lifecycle import Event
+from index.warmth import Use
 from tiering.evidence import is_as_proven
 from tiering.outcome import Outcome
 from tiering.rehash import rehash
@@ -212,7 +213,7 @@ class Demoter:
         accessed = seen.atime_ns / 1e9
         if accessed <= asset.last_access:
             return False
-        await self._catalog.touch({asset.id: (accessed, 0)})
+        await self._catalog.touch({asset.id: Use(accessed, 0)})
         return True
 
     async def _take_away(self, asset: Asset, departure: Departure) -> None:

@@ -30,14 +30,14 @@ class Departures:
         """The policy has sent it away."""
         self._floor = asset.heat if asset.heat is not None else self._floor
         self._left.pop(asset.id, None)
-        self._left[asset.id] = self._thermometer.volumes
+        self._left[asset.id] = self._thermometer.reads.volumes
         if len(self._left) > REMEMBERED:
             del self._left[next(iter(self._left))]
 
     def asked(self, asset: Asset) -> None:
         """Somebody wants it, and it is cold: within a half-life it was sent away too early."""
         left = self._left.pop(asset.id, None)
-        if left is not None and self._thermometer.volumes - left < self._thermometer.policy.preset.half_life:
+        if left is not None and self._thermometer.reads.volumes - left < self._thermometer.policy.preset.half_life:
             self._observer.regretted(asset)
 
     def judged(self, asset: Asset, *, admitted: bool) -> None:
@@ -49,4 +49,4 @@ class Departures:
         if self._floor is None:
             return False
         meter = self._thermometer
-        return self._floor > meter.policy.after_access(asset.heat, size=asset.size, seconds=0.0, volumes=meter.volumes)
+        return self._floor > meter.policy.after_access(asset.heat, size=asset.size, seconds=0.0, reads=meter.reads)

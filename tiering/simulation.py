@@ -11,6 +11,8 @@ import heapq
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from tiering.policy import Reads
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
@@ -68,7 +70,7 @@ class HotTier:
         self._queue: list[tuple[float, int]] = []
         """Every hot asset, with a key that it had: at the head it is looked up again, as most never get there."""
         self._seconds = float("-inf")
-        self._volumes = 0.0
+        self._reads = Reads()
 
     def __len__(self) -> int:
         return len(self._hot)
@@ -94,12 +96,12 @@ class HotTier:
         """Return whether the asset was hot; it is now, unless it cannot be."""
         tally, keys = self.tally, self._keys
         self._seconds = seconds = max(seconds, self._seconds + _TICK)
-        self._volumes += size / (self._capacity if self._capacity > size else size or 1)
-        before = keys.get(asset)
-        key = keys[asset] = self._policy.after_access(before, size=size, seconds=seconds, volumes=self._volumes)
+        known = self._hot.get(asset)
+        self._reads.add(size, self._capacity, misses=known is None)
+        key = self._policy.after_access(keys.get(asset), size=size, seconds=seconds, reads=self._reads)
+        keys[asset] = key
         tally.requests += 1
         tally.request_bytes += size
-        known = self._hot.get(asset)
         if known is not None:
             if known != size:
                 self._resize(asset, size, key)

@@ -45,7 +45,7 @@ def said_of_heat(asset: Asset, meter: Thermometer) -> str:
     if asset.heat is None:
         return "nobody has asked for it yet"
     policy = meter.policy
-    faded = f"half of that is gone after {policy.preset.half_life:g} times the hot tier's size was read"
+    faded = f"half of that is gone after {policy.preset.half_life:g} times the hot tier's size was read from disk"
     return f"its heat is worth {meter.warmth(asset):.3g} reads just now; {faded}"
 
 
@@ -71,5 +71,7 @@ def _reads_to(asset: Asset, other: Asset | None, meter: Thermometer) -> int | No
     """Return how many reads make it warmer than another; None where there is no other, or heat does not decide."""
     if other is None or other.heat is None or asset.heat is None:
         return None
-    wanted = meter.policy.warmth(other.heat, size=asset.size, volumes=meter.volumes)
+    wanted = meter.policy.warmth(other.heat, size=asset.size, reads=meter.reads)
+    if wanted >= meter.policy.preset.most:
+        return None
     return max(1, math.ceil(wanted - meter.warmth(asset)))

@@ -117,7 +117,7 @@ class Tiers:
         for _ in range(MOVES_MOST):
             lease = await self._lease_if_hot(asset)
             if lease is not None:
-                self._accesses.record(asset)
+                self._accesses.record(asset, hit=hit)
                 return self._opened(asset, hit=hit, lease=lease)
             hit = hit and asset.state in HOT
             try:
@@ -187,17 +187,17 @@ class Tiers:
         for _ in range(MOVES_MOST):
             hot = await self._open_hot(asset, hit=hit)
             if hot is not None:
-                self._accesses.record(asset)
+                self._accesses.record(asset, hit=hit)
                 return hot
             hit = hit and asset.state in HOT
             if whole and asset.state is State.COLD:
                 if (passing := self._pass_through(asset)) is not None:
-                    self._accesses.record(asset)
+                    self._accesses.record(asset, hit=False)
                     return passing
                 arrival = self._promoter.begin(asset)
                 cold = await _read_along(arrival)
                 if cold is not None:
-                    self._accesses.record(asset)
+                    self._accesses.record(asset, hit=False)
                     return cold
                 # Over before there was anything to read: what came of it holds for this reader, too.
                 asset = await self._wait_arrival(arrival)

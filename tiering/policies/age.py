@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from index.asset import Asset
+    from tiering.policy import Reads
 
 
 class AgePolicy:
@@ -23,7 +24,7 @@ class AgePolicy:
         """Return the seconds since it was first seen."""
         return now - asset.discovered_at
 
-    def after_access(self, before: float | None, *, size: int, seconds: float, volumes: float, times: int = 1) -> float:
+    def after_access(self, before: float | None, *, size: int, seconds: float, reads: Reads, times: int = 1) -> float:
         """Return the time of the first access."""
-        del size, volumes, times
+        del size, reads, times
         return seconds if before is None else before

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from index.asset import Asset
+    from tiering.policy import Reads
 
 
 class LruPolicy:
@@ -22,7 +23,7 @@ class LruPolicy:
         """Return the seconds since the last access."""
         return now - asset.last_access
 
-    def after_access(self, before: float | None, *, size: int, seconds: float, volumes: float, times: int = 1) -> float:
+    def after_access(self, before: float | None, *, size: int, seconds: float, reads: Reads, times: int = 1) -> float:
         """Return the time of the access."""
-        del before, size, volumes, times
+        del before, size, reads, times
         return seconds
