@@ -18,6 +18,7 @@ from index.asset import printable
 from tiering.answers import (
     DrainProgress,
     DrainReport,
+    Inventory,
     MigrationProgress,
     MigrationReport,
     VerifyProgress,
@@ -31,9 +32,9 @@ if TYPE_CHECKING:
 
     from daemon.doctor import Row
     from daemon.route import Call, Service
-    from tiering.answers import Move
+    from tiering.answers import Move, Stray
 
-Step = VerifyProgress | VerifyReport | DrainProgress | DrainReport | MigrationProgress | MigrationReport
+Step = VerifyProgress | VerifyReport | DrainProgress | DrainReport | MigrationProgress | MigrationReport | Inventory
 
 
 async def verify(service: Service, call: Call) -> StreamResponse:
@@ -46,6 +47,12 @@ async def drain(service: Service, call: Call) -> StreamResponse:
     """Upload everything now."""
     asked = await call.body(bodies.Drain)
     return await _tell(call.request, service.drain.drain(wait=asked.wait, timeout=asked.timeout))
+
+
+async def discover(service: Service, call: Call) -> StreamResponse:
+    """Say what the store has and the index lacks, or take it in."""
+    asked = await call.body(bodies.Discovery)
+    return await _tell(call.request, service.stocktaking.take(sync=asked.sync, foreign=asked.foreign))
 
 
 async def migrate(service: Service, call: Call) -> StreamResponse:
@@ -111,6 +118,8 @@ def step_view(step: Step) -> dict[str, Any]:
             return {"progress": asdict(step)}
         case DrainReport():
             return {"report": {**asdict(step), "stuck": [printable(path) for path in step.stuck]}}
+        case Inventory():
+            return inventory_view(step)
         case MigrationReport():
             plan = asdict(step.plan) | {"examples": [_move_view(move) for move in step.plan.examples]}
             failures = [_move_view(move) for move in step.failures]
@@ -124,6 +133,20 @@ def step_view(step: Step) -> dict[str, Any]:
             given = {name: getattr(step, name) for name in ("checked", "bytes", "files", "objects", "superseded_count")}
             lists = {"differences": differences, "superseded": list(step.superseded)}
             return {"report": {**given, "counts": dict(step.counts), **lists, "ok": not differences}}
+
+
+def inventory_view(step: Inventory) -> dict[str, Any]:
+    """Return one line of a discovery."""
+    given = {name: getattr(step, name) for name in ("objects", "assets", "bytes", "taken", "strangers")}
+    if not step.is_done:
+        return {"progress": given}
+    lists = {"lacking": [*map(_stray_view, step.lacking)], "foreign": [*map(_stray_view, step.foreign)]}
+    return {"report": {**given, **lists}}
+
+
+def _stray_view(stray: Stray) -> dict[str, Any]:
+    path = None if stray.path is None else printable(stray.path)
+    return {"key": stray.key, "size": stray.size, "path": path}
 
 
 def _move_view(move: Move) -> dict[str, str]:
@@ -164,6 +187,16 @@ ROUTES: Final = (
         right=Right.ADMIN,
         body=bodies.Drain,
         answers={200: models.DrainLine, 409: models.Error},
+        media=JSON_LINES,
+    ),
+    Route(
+        method="POST",
+        template="/v1/discover",
+        handler=discover,
+        summary="Say what the store has and the index lacks, or take it in; one JSON document a line, the report last",
+        right=Right.ADMIN,
+        body=bodies.Discovery,
+        answers={200: models.DiscoveryLine, 409: models.Error},
         media=JSON_LINES,
     ),
     Route(

@@ -66,6 +66,7 @@ from tiering.rekeyer import Rekeyer
 from tiering.scrubber import Scrubber
 from tiering.sender import Means, Sender, Sizes
 from tiering.space import Space
+from tiering.stocktaking import Stocktaking
 from tiering.stores.observed import ObservedStore
 from tiering.stores.prompt import PromptStore
 from tiering.stores.s3 import S3Store
@@ -464,6 +465,18 @@ class Parts:
         )
 
     @cached_property
+    def stocktaking(self) -> Stocktaking:
+        """What says what the store has and the index lacks."""
+        return Stocktaking(
+            self.catalog,
+            self.store,
+            self.layout,
+            is_ignored=self.tree.is_ignored,
+            host=self._root_id,
+            clock=time.time,
+        )
+
+    @cached_property
     def sweeper(self) -> Sweeper:
         """What clears away uploads, events and tombstones that nobody needs."""
         return Sweeper(self.catalog, self.store, clock=time.time)
@@ -653,6 +666,7 @@ class Parts:
             expiry=self.expiry,
             inspector=self.inspector,
             verifier=Verifier(self.catalog, self.tree, self.store, clock=time.time),
+            stocktaking=self.stocktaking,
             migration=self.migration,
             drain=Drain(self.catalog, scan=self.reconciler.reconcile_now, clock=time.time),
             examine=self.examine,

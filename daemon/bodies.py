@@ -143,6 +143,13 @@ class Migration(Request):
     resume: bool = False
 
 
+class Discovery(Request):
+    """`sync` takes in what the index lacks, as cold assets; `foreign` also what does not say whose it is."""
+
+    sync: bool = False
+    foreign: bool = False
+
+
 class Resumption(Request):
     """`confirm` must be true: the files that are missing are then taken for removed."""
 

@@ -244,6 +244,10 @@ class Client:
         """Upload everything now; yield `progress` objects until nothing is unprotected, at last a `report`."""
         return self._report("drain", {"wait": wait, "timeout": timeout})
 
+    def discover(self, *, sync: bool = False, foreign: bool = False) -> Iterator[Json]:
+        """Say what the store has and the index lacks, or take it in; yield `progress` objects, at last a `report`."""
+        return self._report("discover", {"sync": sync, "foreign": foreign})
+
     def migrate(
         self, source: str | None = None, to: str | None = None, *, prune: bool = False, dry_run: bool = False
     ) -> Iterator[Json]:

@@ -551,3 +551,36 @@ class MigrationStatus(Model):
     pruned_bytes: int
     running: bool
     trouble: str
+
+
+class DiscoveryProgress(Model):
+    """How far a discovery is; it does not know of how many objects."""
+
+    objects: int
+    assets: int
+    bytes: int
+    taken: int
+    strangers: int
+
+
+class Stray(Model):
+    """An object that the index lacks, and the path of its asset; null where it does not say."""
+
+    key: str
+    size: int
+    path: str | None
+
+
+class DiscoveryReport(DiscoveryProgress):
+    """What the store has and the index lacks; the lists have the first 10,000 of each."""
+
+    lacking: list[Stray]
+    foreign: list[Stray]
+
+
+class DiscoveryLine(Model):
+    """One line of a discovery: exactly one of the three; the last is never a progress."""
+
+    progress: DiscoveryProgress | None = None
+    report: DiscoveryReport | None = None
+    error: ErrorDetail | None = None

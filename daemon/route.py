@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from tiering.presigner import Presigner
     from tiering.reconciler import Reconciler
     from tiering.registry import Registry
+    from tiering.stocktaking import Stocktaking
     from tiering.tiers import Tiers
     from tiering.verifier import Verifier
 
@@ -69,6 +70,7 @@ class Service:
     expiry: Expiry
     inspector: Inspector
     verifier: Verifier
+    stocktaking: Stocktaking
     migration: Migration
     drain: Drain
     examine: Callable[[], Awaitable[list[Row]]]

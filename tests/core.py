@@ -58,6 +58,7 @@ from tiering.rollout import EVERYTHING, Rollout
 from tiering.scrubber import Scrubber
 from tiering.sender import Means, Sender, Sizes
 from tiering.space import Space
+from tiering.stocktaking import Stocktaking
 from tiering.stores.faulty import FaultyStore
 from tiering.stores.memory import MemoryStore
 from tiering.stores.prompt import PromptStore
@@ -249,6 +250,9 @@ class Core:
             host=root_id,
             clock=clock,
             rollout=rules.rollout,
+        )
+        self.stocktaking = Stocktaking(
+            catalog, store, sender._layout, is_ignored=tree.is_ignored, host=root_id, clock=clock
         )
         self.migration = Migration(
             catalog,

@@ -27,6 +27,7 @@ from tiering.answers import (
     DrainReport,
     Explanation,
     HotContent,
+    Inventory,
     MigrationPlan,
     MigrationProgress,
     MigrationReport,
@@ -37,6 +38,7 @@ from tiering.answers import (
     Queue,
     Result,
     Status,
+    Stray,
     Transfer,
     VerifyProgress,
     VerifyReport,
@@ -315,6 +317,15 @@ class FakeTiers:
         for path in ("cold.jpg", "s\udcff"):
             asset = an_asset(path, state=State.COLD)
             yield [Going(asset, "type=artifact expire after 9d", marked=path == "cold.jpg", at=NOW + within)]
+
+    async def take(self, **how: Any) -> AsyncIterator[Inventory]:
+        await self._asked("take", **how)
+        yield Inventory(objects=1, assets=1)
+        lacking = (Stray(key="k", size=1, path=RelPath("a\udcff")),)
+        yield Inventory(
+            objects=2, assets=1, bytes=1, taken=1, strangers=1, lacking=lacking,
+            foreign=(Stray(key="other", size=2, path=None),), is_done=True,
+        )  # fmt: skip
 
     @property
     def migration(self) -> FakeMigration:

@@ -228,6 +228,7 @@ async def serve(
         expiry=parts,
         inspector=parts,
         verifier=parts,
+        stocktaking=parts,
         migration=parts.migration,
         drain=parts,
         examine=parts.examine,

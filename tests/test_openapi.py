@@ -48,6 +48,7 @@ GET /v1/history
 GET /v1/retention
 POST /v1/verify
 POST /v1/drain
+POST /v1/discover
 GET /v1/migrate
 POST /v1/migrate
 POST /v1/doctor

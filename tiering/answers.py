@@ -366,3 +366,30 @@ class MigrationStatus:
     pruned_bytes: int = 0
     running: bool = False
     trouble: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stray:
+    """An object that the index lacks; `path` is that of its asset, None where it does not say."""
+
+    key: str
+    size: int
+    path: RelPath | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inventory:
+    """What the store has and the index lacks, as far as it was looked through; `lacking` and `foreign` have the first.
+
+    `assets` of so many `bytes` are in `objects` that say whose they are; `taken` of them came into the index.
+    `strangers` are objects that do not say. `is_done` says that all was looked through.
+    """
+
+    objects: int = 0
+    assets: int = 0
+    bytes: int = 0
+    taken: int = 0
+    strangers: int = 0
+    lacking: tuple[Stray, ...] = ()
+    foreign: tuple[Stray, ...] = ()
+    is_done: bool = False

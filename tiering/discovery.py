@@ -73,13 +73,23 @@ class Discovery:
                 log.warning("the store cannot be listed yet: %s", error.advice)
                 await self._pacer.wait_pause()
             else:
-                # Written only where it is new: a start needs no room for the index.
-                if not await self._was_done():
-                    await self._catalog.remember(DONE, self._store.url)
-                self.done.set()
+                await self.note_done()
 
     async def _was_done(self) -> bool:
         return await self._catalog.recall(DONE) == self._store.url
+
+    async def finish(self) -> None:
+        """Discover now, if this index has yet to. Raise what the store raises."""
+        if await self.is_due():
+            await self.discover()
+        await self.note_done()
+
+    async def note_done(self) -> None:
+        """Write down that every object in the store is in the index."""
+        # Written only where it is new: a start needs no room for the index.
+        if not await self._was_done():
+            await self._catalog.remember(DONE, self._store.url)
+        self.done.set()
 
     async def discover(self) -> int:
         """Take in what the store has and the index lacks; return how many assets that were."""
@@ -145,9 +155,9 @@ def found_in(head: ObjectInfo, *, host: str, now: float) -> FoundObject | None:
 
 def newest(found: Sequence[FoundObject]) -> list[FoundObject]:
     """Of several objects of one asset, the highest generation counts; the others are superseded."""
-    newest: dict[str, FoundObject] = {}
+    best: dict[str, FoundObject] = {}
     for each in found:
-        known = newest.get(each.id)
+        known = best.get(each.id)
         if known is None or each.proof.generation > known.proof.generation:
-            newest[each.id] = each
-    return list(newest.values())
+            best[each.id] = each
+    return list(best.values())

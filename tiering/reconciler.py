@@ -124,6 +124,10 @@ class Reconciler:
         async with self._turn:
             await self._turn.wait_for(lambda: self._ended >= awaited)
 
+    async def look_once(self) -> None:
+        """Look at the whole tree, where nothing else of this runs."""
+        await self._scan()
+
     def want_scan(self) -> None:
         """Have the whole tree looked at soon."""
         self._wanted.set()
