@@ -44,6 +44,7 @@ from tiering.layouts import named, own
 from tiering.learning import learn_store
 from tiering.leases import LEASE_SECONDS, Leases
 from tiering.leftovers import Leftovers
+from tiering.manifest import Manifest
 from tiering.migration import Migration
 from tiering.multipart import Multipart
 from tiering.neighbours import Neighbours
@@ -159,6 +160,7 @@ class Parts:
             "inspector": self.inspector.run(),
             "thaw": self.thaw.run(self.promoter.begin),
             **({"inbox": self.inbox.run()} if isinstance(self._store, S3Store) else {}),
+            **({"manifest": self.manifest.run()} if self.layout.name == "creative" else {}),
             "watchdog": self.watchdog.run(),
         }
 
@@ -596,6 +598,13 @@ class Parts:
         """What changes and ends assets on the word of people."""
         return Registry(
             self.catalog, self.tree, self.store, turns=self.turns, find=self.tiers.find, recall=self.demoter.recall
+        )
+
+    @cached_property
+    def manifest(self) -> Manifest:
+        """What tells in the store what is where."""
+        return Manifest(
+            self.catalog, self.store, host=self._root_id, clock=time.time, rollout=lambda: self.planner.rollout
         )
 
     @cached_property

@@ -13,6 +13,7 @@ from index.asset import AssetId, RelPath, printable
 from index.errors import UnknownAssetError
 from index.lifecycle import State
 from tiering.answers import Difference
+from tiering.manifest import is_manifest
 from tiering.metadata import Passport
 from tiering.scan import scan
 from tiering.store import NotFoundError, StoreError
@@ -106,7 +107,7 @@ class Strays:
             return "unknown", str(error)
         passport = Passport.from_metadata(head.metadata or {})
         if passport is None:
-            return "orphan", "no asset has this object"
+            return ("known", "") if is_manifest(head) else ("orphan", "no asset has this object")
         asset = await self._find(passport.id)
         if asset is None:
             return "orphan", f"it is of an asset that the index does not know: {printable(passport.path)}"
