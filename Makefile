@@ -7,7 +7,7 @@ STAMP := .venv/.ready
 TOOLS := strace systemd-analyze zsh fish
 # Programs of the operating system that the tests use; on Debian each is in the package of its name's first word.
 
-.PHONY: help setup tools prometheus run test lint types contracts check torture demo deb rehearsal browser bench lock format clean
+.PHONY: help setup tools prometheus run test lint types contracts check torture azurite demo deb rehearsal browser bench lock format clean
 
 help: ## say what there is
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-10s %s\n", $$1, $$2}' Makefile
@@ -56,6 +56,17 @@ torture: setup tools ## break everything, again and again, for hours (QUICK=1: m
 soak: setup ## everything at once for a while, with kills and faults (MINUTES=10, SEED=n repeats the choices)
 	PYTHONPATH=.:tests $(BIN)/python tests/soak.py $(or $(MINUTES),10) $(or $(SEED),$(shell date +%s))
 
+azurite: setup .venv/azurite/.ready ## try the az:// store on Microsoft's emulator, which takes a minute to install
+	TORTURE=quick $(BIN)/python -m pytest tests/test_store_conformance.py -k azurite -n 2
+
+.venv/azurite/.ready: tests/azurite/package.json tests/azurite/package-lock.json | setup
+	@command -v npm >/dev/null || { test "$$(id -u)" = 0 && command -v apt-get >/dev/null && apt-get -qq update && \
+	  apt-get -qq install --yes --no-install-recommends nodejs npm >/dev/null; } || \
+	  { echo "Azurite needs npm; install it, on Debian and Ubuntu: apt-get install npm" >&2; exit 1; }
+	@mkdir -p .venv/azurite && cp tests/azurite/package.json tests/azurite/package-lock.json .venv/azurite/
+	@npm ci --prefix .venv/azurite --ignore-scripts --no-audit --no-fund --silent
+	@touch $@
+
 bench: setup ## measure beside s5cmd, rclone and nginx, alone on the machine (ONLY=P1, … P10, memory, scan, policy)
 	$(BIN)/python -m benchmarks $(ONLY)
 
@@ -80,6 +91,7 @@ contracts: setup
 	$(BIN)/lint-imports
 
 check: lint types contracts test ## everything CI runs
+	@$(MAKE) --no-print-directory azurite
 	@$(MAKE) --no-print-directory torture QUICK=1
 
 format: setup ## put the code in shape

@@ -4,6 +4,12 @@ import os
 import sys
 from collections.abc import MutableMapping
 
+_CREDENTIALS = (
+    ("AWS_SHARED_CREDENTIALS_FILE", "aws-credentials"),
+    ("GOOGLE_APPLICATION_CREDENTIALS", "google-credentials"),
+    ("AZURE_STORAGE_CONNECTION_STRING_FILE", "azure-connection-string"),
+)
+
 
 def main() -> int:
     """Run the command that was typed; return its exit code."""
@@ -18,11 +24,12 @@ def main() -> int:
 
 
 def adopt_credentials(environ: MutableMapping[str, str]) -> None:
-    """Let systemd's credential `aws-credentials` be the shared credentials file, unless the environment names one."""
+    """Let systemd's credentials be what the stores' libraries look for, unless the environment names another file."""
     directory = environ.get("CREDENTIALS_DIRECTORY")
-    file = f"{directory}/aws-credentials"
-    if directory and "AWS_SHARED_CREDENTIALS_FILE" not in environ and os.path.exists(file):  # noqa: PTH110 - at once
-        environ["AWS_SHARED_CREDENTIALS_FILE"] = file
+    for name, credential in _CREDENTIALS:
+        file = f"{directory}/{credential}"
+        if directory and name not in environ and os.path.exists(file):  # noqa: PTH110 - at once
+            environ[name] = file
 
 
 if __name__ == "__main__":

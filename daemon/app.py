@@ -70,6 +70,7 @@ from tiering.space import Space
 from tiering.stocktaking import Stocktaking
 from tiering.stores.observed import ObservedStore
 from tiering.stores.prompt import PromptStore
+from tiering.stores.remote import Remote
 from tiering.stores.s3 import S3Store
 from tiering.succession import Succession
 from tiering.sweeper import Sweeper
@@ -550,7 +551,7 @@ class Parts:
         return metrics
 
     def _credentials_end(self) -> float:
-        return self._store.credentials_end if isinstance(self._store, S3Store) else 0.0
+        return self._store.credentials_end if isinstance(self._store, Remote) else 0.0
 
     @cached_property
     def demand(self) -> Demand:

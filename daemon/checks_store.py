@@ -13,6 +13,7 @@ from tiering.bucket.plan import Outcome
 from tiering.bucket.setup import Setup
 from tiering.rollout import Mode
 from tiering.store import StoreError
+from tiering.stores.remote import Remote
 from tiering.stores.s3 import S3Store
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ async def reachable(at: Circumstances) -> list[Finding]:
 
 async def credentials(at: Circumstances) -> list[Finding]:
     """Where they come from, and how long they last."""
-    if not isinstance(at.store, S3Store):
+    if not isinstance(at.store, Remote):
         return [ok(f"{at.store.url} needs none")]
     try:
         source, expires = await at.store.identity()
@@ -59,7 +60,7 @@ async def credentials(at: Circumstances) -> list[Finding]:
 
 async def clock(at: Circumstances) -> list[Finding]:
     """Whether this host and the store agree on the time."""
-    if not isinstance(at.store, S3Store):
+    if not isinstance(at.store, Remote):
         return [ok(f"{at.store.url} has this host's clock")]
     began = time.time()
     try:
@@ -124,6 +125,8 @@ async def roll_out(at: Circumstances) -> list[Finding]:
 
 async def bucket(at: Circumstances) -> list[Finding]:
     """Whether the bucket is what the configuration says; only where it says anything."""
+    if isinstance(at.store, Remote) and not isinstance(at.store, S3Store):
+        return [ok(f"{at.store.url}: here tierd has no bucket setup, presigned URLs, object tags or restore")]
     if not isinstance(at.store, S3Store):
         return [ok(f"{at.store.url} is no bucket")]
     if not at.settings.bucket.model_fields_set:

@@ -11,6 +11,7 @@ import pwd
 import ssl
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
 
 from daemon.accounts import group_id, user_id
 from daemon.fields import class_rule
@@ -44,6 +45,7 @@ def find_contradictions(settings: Settings) -> Iterator[Contradiction]:
     yield from _places(settings)
     yield from _provider(settings)
     yield from _rollout(settings)
+    yield from _only_s3(settings)
     yield from _classes(settings)
     yield from _bucket_rules(settings)
     yield from _layout(settings)
@@ -119,8 +121,17 @@ def _places(settings: Settings) -> Iterator[Contradiction]:
 _PROVIDERS: Final = {
     "file": {"local"},
     "s3": {"aws", "oci", "minio", "custom"},
+    "gs": {"gcp"},
+    "az": {"azure"},
     "memory": {"local", "custom"},
 }
+_NOT_AMAZON: Final = ("oci", "minio", "custom")
+_ONLY_S3: Final = ("region", "profile", "addressing_style", "encryption", "restore")
+_CLASSES: Final = {
+    "gs": ("STANDARD", "NEARLINE", "COLDLINE", "ARCHIVE"),
+    "az": ("HOT", "COOL", "COLD"),
+}
+"""The storage classes that can be read at once, where S3's are not those there are."""
 
 
 def _provider(settings: Settings) -> Iterator[Contradiction]:
@@ -131,6 +142,37 @@ def _provider(settings: Settings) -> Iterator[Contradiction]:
             f"'{store.provider}' does not serve {store.scheme}: URLs ({store.url})",
             "leave provider out, it follows from the URL, or change the URL",
         )
+    if store.provider in _NOT_AMAZON and store.scheme == "s3" and not _endpoint(settings):
+        yield Contradiction(
+            ("store.provider", "store.endpoint"),
+            f"'{store.provider}' has no endpoint of its own, and without one it would be Amazon's",
+            "name the endpoint of the service, as in 'http://127.0.0.1:9000'",
+        )
+    if store.provider == "aws" and store.endpoint and not _is_amazons(store.endpoint):
+        yield Contradiction(
+            ("store.provider", "store.endpoint"),
+            f"{store.endpoint} is not Amazon's",
+            "set provider = 'custom', or leave the endpoint out",
+        )
+
+
+def _endpoint(settings: Settings) -> str | None:
+    return settings.store.endpoint or os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+
+
+def _is_amazons(endpoint: str) -> bool:
+    return (urlsplit(endpoint).hostname or "").endswith((".amazonaws.com", ".amazonaws.com.cn"))
+
+
+def _only_s3(settings: Settings) -> Iterator[Contradiction]:
+    store = settings.store
+    for key in _ONLY_S3 if store.scheme in _CLASSES else ():
+        if getattr(store, key) is not None:
+            yield Contradiction(
+                (f"store.{key}", "store.url"),
+                f"only s3:// stores have it ({store.url})",
+                "leave it out",
+            )
 
 
 def _rollout(settings: Settings) -> Iterator[Contradiction]:
@@ -148,12 +190,20 @@ _LEAST_DAYS: Final = {"STANDARD_IA": 30, "ONEZONE_IA": 30}
 
 def _classes(settings: Settings) -> Iterator[Contradiction]:
     store = settings.store
+    known = _CLASSES.get(store.scheme)
     for key, names in (
         ("store.storage_class", [store.storage_class]),
         ("store.class_rules", [class_rule(text).storage_class for text in store.class_rules]),
     ):
+        strange = next((name for name in names if known and name and name not in known), None)
+        if strange is not None:
+            yield Contradiction(
+                (key, "store.url"),
+                f"{store.scheme}:// stores have no class {strange}",
+                f"choose of {', '.join(known or ())}",
+            )
         archived = next((name for name in names if name in ARCHIVED), None)
-        if archived is not None and store.restore is None:
+        if archived is not None and store.restore is None and known is None:
             yield Contradiction(
                 (key, "store.restore"),
                 f"what is stored in {archived} cannot be read before it is restored, and nothing asks for that",

@@ -33,7 +33,13 @@ NO_CREDENTIALS: Final = (
     "role) or systemd LoadCredential"
 )
 _MOST_DAYS: Final = 36_500
-_SCHEMES: Final = "should be file:PATH, s3://BUCKET/PREFIX or memory://"
+_SCHEMES: Final = "should be file:PATH, s3://BUCKET/PREFIX, gs://BUCKET/PREFIX, az://CONTAINER/PREFIX or memory://"
+_BUCKETS: Final = {
+    "s3": ("BUCKET", re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")),
+    "gs": ("BUCKET", re.compile(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]")),
+    "az": ("CONTAINER", re.compile(r"(?=.{3,63}$)[a-z0-9]+(-[a-z0-9]+)*")),
+}
+"""What is called how where the URL begins so, and which names there can be."""
 
 T = TypeVar("T", int, timedelta)
 
@@ -161,12 +167,10 @@ def _store_url(value: object, info: ValidationInfo) -> str:
     scheme, _, rest = value.partition(":")
     if scheme == "file":
         return _file_url(rest, _base(info))
-    if scheme == "s3":
-        return _bucket_url(value)
+    if scheme in _BUCKETS:
+        return _bucket_url(scheme, value)
     if scheme == "memory" and rest in {"//", "///"}:
         return "memory://"
-    if scheme in {"gs", "az"}:
-        raise wrong(f"should be of another kind: {scheme}:// is not supported by this version; file: and s3:// are")
     raise wrong(_SCHEMES)
 
 
@@ -179,17 +183,19 @@ def _file_url(rest: str, base: Path) -> str:
     return f"file://{resolve(base, path)}"
 
 
-def _bucket_url(value: str) -> str:
+def _bucket_url(scheme: str, value: str) -> str:
+    kind, names = _BUCKETS[scheme]
     parts = urlsplit(value)
     if "@" in parts.netloc:
         raise wrong(NO_CREDENTIALS, CREDENTIALS)
     prefix = parts.path.strip("/")
-    named = re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}", parts.netloc)
-    if not named or parts.query or parts.fragment or not value.isprintable():
-        raise wrong("should be s3://BUCKET/PREFIX, with the name of a bucket and nothing after the prefix")
+    if not names.fullmatch(parts.netloc) or parts.query or parts.fragment or not value.isprintable():
+        raise wrong(
+            f"should be {scheme}://{kind}/PREFIX, with the name of a {kind.lower()} and nothing after the prefix"
+        )
     if any(part in {"", ".", ".."} for part in prefix.split("/")) and prefix:
         raise wrong("should have a prefix without '//', '.' and '..' in it")
-    return f"s3://{parts.netloc}/{prefix}".rstrip("/")
+    return f"{scheme}://{parts.netloc}/{prefix}".rstrip("/")
 
 
 def _endpoint(value: str) -> str:

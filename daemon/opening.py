@@ -13,7 +13,11 @@ from index.catalog import Catalog
 from index.errors import CorruptIndexError
 from index.lifecycle import State
 from tiering.store import StoreError
+from tiering.stores.azure import AzureStore
+from tiering.stores.azure_dialect import AzureSettings
 from tiering.stores.file import FileStore
+from tiering.stores.gcs import GcsStore
+from tiering.stores.gcs_dialect import GcsSettings
 from tiering.stores.memory import MemoryStore
 from tiering.stores.s3 import S3Store
 from tiering.stores.s3_connection import S3Settings
@@ -120,6 +124,10 @@ async def connect(settings: Settings, *, is_new: bool) -> Store:
             return MemoryStore(settings.store.url)
         case "s3":
             return await connect_bucket(settings)
+        case "gs":
+            return GcsStore(_gcs(settings))
+        case "az":
+            return AzureStore(_azure(settings))
         case _:
             return await _open_directory(Path(settings.store.directory or ""), settings.store.url, is_new=is_new)
 
@@ -156,6 +164,30 @@ def _bucket(settings: Settings) -> S3Settings:
         addressing_style=store.addressing_style,
         storage_class=store.storage_class,
         encryption=store.encryption,
+        concurrency=settings.upload.concurrency,
+    )
+
+
+def _gcs(settings: Settings) -> GcsSettings:
+    store = settings.store
+    bucket, _, prefix = store.url.removeprefix("gs://").partition("/")
+    return GcsSettings(
+        bucket=bucket,
+        prefix=prefix,
+        endpoint=store.endpoint,
+        storage_class=store.storage_class,
+        concurrency=settings.upload.concurrency,
+    )
+
+
+def _azure(settings: Settings) -> AzureSettings:
+    store = settings.store
+    container, _, prefix = store.url.removeprefix("az://").partition("/")
+    return AzureSettings(
+        container=container,
+        prefix=prefix,
+        endpoint=store.endpoint,
+        storage_class=store.storage_class,
         concurrency=settings.upload.concurrency,
     )
 

@@ -62,7 +62,7 @@ class Store(Section):
 
     @property
     def scheme(self) -> str:
-        """What the URL begins with: `file`, `s3` or `memory`."""
+        """What the URL begins with: `file`, `s3`, `gs`, `az` or `memory`."""
         return self.url.partition(":")[0]
 
     @property

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import uuid
 from contextlib import AsyncExitStack, suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from tiering.observer import SilentObserver
 from tiering.store import Attributes
+from tiering.stores.azure import AzureStore
+from tiering.stores.azure_dialect import AzureSettings
 from tiering.stores.faulty import FaultyStore
 from tiering.stores.file import FileStore
+from tiering.stores.gcs import GcsStore
+from tiering.stores.gcs_dialect import GcsSettings
 from tiering.stores.memory import MemoryStore
 from tiering.stores.observed import ObservedStore
 from tiering.stores.s3 import S3Store
@@ -28,10 +33,14 @@ class Setup(Protocol):
     checks_md5: bool
     """Whether a part with a wrong MD5 is refused. moto takes it."""
     lists_in_key_order: bool
-    """Whether a listing is in the order of the keys' bytes. SeaweedFS's goes by directory: `a/b` before `a-b`."""
+    """Whether a listing is in the order of the keys' bytes. SeaweedFS's goes by directory: `a/b` before `a-b`;
+    Azurite's by UTF-16."""
 
     knows_uploads: bool
     """Whether it dates uploads, and tells one that is not there from a fault of its own. moto does neither."""
+
+    tells_parts: bool
+    """Whether the ETag of an object that was made of parts tells of their MD5s. Only S3 has such."""
 
     async def again(self) -> Store:
         """Open the same place once more, as another process would."""
@@ -49,6 +58,7 @@ class MemorySetup:
     checks_md5 = True
     lists_in_key_order = True
     knows_uploads = True
+    tells_parts = True
 
     def __init__(self) -> None:
         self._store = MemoryStore()
@@ -83,6 +93,7 @@ class FileSetup:
     checks_md5 = True
     lists_in_key_order = True
     knows_uploads = True
+    tells_parts = True
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
@@ -113,6 +124,7 @@ class S3Setup:
         self.checks_md5 = not is_moto
         self.lists_in_key_order = is_moto
         self.knows_uploads = not is_moto
+        self.tells_parts = True
         self.settings = S3Settings(
             bucket=BUCKET, prefix=f"deep/{uuid.uuid4().hex[:12]}", endpoint=endpoint, region="us-east-1"
         )
@@ -138,3 +150,67 @@ class S3Setup:
     async def close(self) -> None:
         """Disconnect."""
         await self._stack.aclose()
+
+
+class GcsSetup:
+    """A prefix of its own in a bucket of an emulator."""
+
+    checks_md5 = True
+    lists_in_key_order = True
+    knows_uploads = True
+    tells_parts = False
+
+    def __init__(self, endpoint: str) -> None:
+        self.settings = GcsSettings(bucket=BUCKET, prefix=f"deep/{uuid.uuid4().hex[:12]}", endpoint=endpoint)
+        self._opened: list[Store] = []
+
+    async def again(self) -> Store:
+        """Connect."""
+        return self._open(self.settings)
+
+    async def add_foreign_upload(self) -> None:
+        """Begin one under a prefix that only starts like ours."""
+        beside = self._open(replace(self.settings, prefix=f"{self.settings.prefix}-beside"))
+        await beside.create_upload("foreign", Attributes())
+
+    async def close(self) -> None:
+        """Disconnect."""
+        for store in self._opened:
+            await store.close()
+
+    def _open(self, settings: GcsSettings) -> Store:
+        store = GcsStore(settings)
+        self._opened.append(store)
+        return store
+
+
+class AzureSetup:
+    """A prefix of its own in a container of an emulator."""
+
+    checks_md5 = True
+    lists_in_key_order = False
+    knows_uploads = True
+    tells_parts = False
+
+    def __init__(self, endpoint: str) -> None:
+        self.settings = AzureSettings(container=BUCKET, prefix=f"deep/{uuid.uuid4().hex[:12]}", endpoint=endpoint)
+        self._opened: list[Store] = []
+
+    async def again(self) -> Store:
+        """Connect."""
+        return self._open(self.settings)
+
+    async def add_foreign_upload(self) -> None:
+        """Begin one under a prefix that only starts like ours."""
+        beside = self._open(replace(self.settings, prefix=f"{self.settings.prefix}-beside"))
+        await beside.create_upload("foreign", Attributes())
+
+    async def close(self) -> None:
+        """Disconnect."""
+        for store in self._opened:
+            await store.close()
+
+    def _open(self, settings: AzureSettings) -> Store:
+        store = AzureStore(settings)
+        self._opened.append(store)
+        return store

@@ -304,6 +304,8 @@ class AnS3(S3Store):
         """See Store."""
         return "s3://bucket"
 
+    credentials_end = 0.0
+
     async def identity(self) -> tuple[str, float | None]:
         """See S3Store."""
         if isinstance(self.said, Exception):

@@ -915,10 +915,10 @@ def test_installed_command(stub: Stub, tmp_path: Path) -> None:
 
 def test_serve_refuses_a_bad_configuration(tmp_path: Path) -> None:
     """Nothing is started, nothing is made, exit 78."""
-    found = run("serve", directory=tmp_path, TIERD_CACHE__ROOT="nowhere", TIERD_STORE__URL="gs://x")
+    found = run("serve", directory=tmp_path, TIERD_CACHE__ROOT="nowhere", TIERD_STORE__URL="gs://X")
     assert found.returncode == 78
     assert "does not exist" in found.stderr
-    assert "gs:// is not supported" in found.stderr
+    assert "with the name of a bucket" in found.stderr
     assert list(tmp_path.iterdir()) == []
 
 

@@ -327,11 +327,31 @@ def test_every_key_can_be_overridden(base: Path) -> None:
 
 def test_an_override_of_the_url_discards_the_provider(base: Path) -> None:
     """The file's provider was said of the file's URL; one from the environment is meant."""
-    text = '[store]\nurl = "s3://bucket"\nprovider = "minio"'
+    text = '[store]\nurl = "s3://bucket"\nprovider = "minio"\nendpoint = "http://127.0.0.1:9000"'
     assert load(base, text).store.provider == "minio"
     assert load(base, text, TIERD_STORE__URL="memory://").store.provider is None
     environ = {"TIERD_STORE__URL": "s3://other", "TIERD_STORE__PROVIDER": "oci"}
     assert load(base, text, **environ).store.provider == "oci"
+
+
+@pytest.mark.parametrize(
+    ("url", "provider"),
+    [
+        ("file:./var/cold", "local"),
+        ("memory://", "local"),
+        ("s3://bucket/prefix", "aws"),
+        ("s3://bucket", "oci"),
+        ("s3://bucket", "minio"),
+        ("s3://bucket", "custom"),
+        ("gs://bucket/prefix", "gcp"),
+        ("az://container/prefix", "azure"),
+    ],
+)
+def test_providers(base: Path, url: str, provider: str) -> None:
+    """Each serves the URLs of its kind; one that is not Amazon says where it is."""
+    endpoint = '\nendpoint = "https://objects.example"' if provider in {"oci", "minio", "custom"} else ""
+    loaded = load(base, f'[store]\nurl = "{url}"\nprovider = "{provider}"{endpoint}')
+    assert loaded.store.provider == provider
 
 
 def test_clients_find_the_socket_without_judging_the_rest(base: Path) -> None:
@@ -451,6 +471,34 @@ def test_no_such_variable(base: Path) -> None:
         ('[log]\nlevel = "loud"', "log.level: is 'loud'; should be 'debug', 'info', 'warning' or 'error'"),
         ('[store]\nprovider = "ibm"', "store.provider: is 'ibm'; should be 'aws', 'oci', 'minio', 'gcp', "),
         (
+            '[store]\nurl = "gs://bucket"\nprovider = "aws"',
+            "store.provider: 'aws' does not serve gs: URLs (gs://bucket); leave provider out, it follows",
+        ),
+        (
+            '[store]\nurl = "s3://bucket"\nprovider = "azure"',
+            "store.provider: 'azure' does not serve s3: URLs (s3://bucket)",
+        ),
+        (
+            '[store]\nurl = "s3://bucket"\nprovider = "minio"',
+            "store.provider: 'minio' has no endpoint of its own, and without one it would be Amazon's",
+        ),
+        (
+            '[store]\nurl = "s3://bucket"\nprovider = "aws"\nendpoint = "http://127.0.0.1:9000"',
+            "store.provider: http://127.0.0.1:9000 is not Amazon's; set provider = 'custom', or leave the endpoint out",
+        ),
+        (
+            '[store]\nurl = "az://container"\nregion = "eu-central-1"',
+            "store.region: only s3:// stores have it (az://container); leave it out",
+        ),
+        (
+            '[store]\nurl = "gs://bucket"\nstorage_class = "GLACIER"',
+            "store.storage_class: gs:// stores have no class GLACIER; choose of STANDARD, NEARLINE, COLDLINE, ARCHIVE",
+        ),
+        (
+            '[store]\nurl = "az://container"\nclass_rules = ["ARCHIVE above=1GiB"]',
+            "store.class_rules: az:// stores have no class ARCHIVE; choose of HOT, COOL, COLD",
+        ),
+        (
             '[store]\nprovider = "aws"',
             "store.provider: 'aws' does not serve file: URLs (file://BASE/var/cold); leave provider out, it follows",
         ),
@@ -490,9 +538,11 @@ def test_wrong_values(base: Path, text: str, said: str) -> None:
 @pytest.mark.parametrize(
     ("url", "said"),
     [
-        ("gs://bucket", "gs:// is not supported by this version"),
-        ("az://container", "az:// is not supported by this version"),
-        ("ftp://x", "should be file:PATH, s3://BUCKET/PREFIX or memory://"),
+        ("gs://", "should be gs://BUCKET/PREFIX, with the name of a bucket"),
+        ("gs://Bucket", "with the name of a bucket"),
+        ("az://Container", "should be az://CONTAINER/PREFIX, with the name of a container"),
+        ("az://a--b", "with the name of a container"),
+        ("ftp://x", "should be file:PATH, s3://BUCKET/PREFIX, gs://BUCKET/PREFIX, az://CONTAINER/PREFIX or memory://"),
         ("s3://", "with the name of a bucket"),
         ("s3://b/a//c", "without '//'"),
         ("s3://b/a/../c", "without '//', '.' and '..'"),

@@ -30,6 +30,7 @@ from tiering.store import (
     ThrottledError,
     UnavailableError,
 )
+from tiering.stores.verdict import about_silence, status_class
 
 if TYPE_CHECKING:
     from tiering.store import StoreError
@@ -74,18 +75,6 @@ _BY_CODE: Final[dict[str, type[StoreError]]] = {
     **dict.fromkeys(["IncompleteBody", "InternalError", "OperationAborted", "RequestTimeout"], UnavailableError),
 }
 
-_BY_STATUS: Final[dict[int, type[StoreError]]] = {
-    401: CredentialsError,
-    404: UnavailableError,
-    408: UnavailableError,
-    409: UnavailableError,
-    412: PreconditionError,
-    416: CorruptError,
-    429: ThrottledError,
-    501: RefusedError,
-    503: ThrottledError,
-}
-
 _HINTS: Final = {
     "AccessDenied": "the credentials ({source}) may not do this: see the bucket's policy and theirs",
     "AuthorizationHeaderMalformed": "the bucket is in another region: set [store] region",
@@ -98,18 +87,6 @@ _HINTS: Final = {
 }
 
 _CREDENTIALS_HINT: Final = "the credentials come from {source}: renew or correct them"
-_NO_ANSWER_HINTS: Final = (
-    (
-        re.compile("CERTIFICATE_VERIFY_FAILED|InvalidCertificate"),
-        "nobody known here vouches for the server's certificate: name its authority's with AWS_CA_BUNDLE",
-    ),
-    (
-        re.compile("WRONG_VERSION_NUMBER|RECORD_LAYER_FAILURE|InvalidContentType|InvalidMessage"),
-        "the server does not speak TLS there: [store] endpoint may have to begin with http://",
-    ),
-    (re.compile(""), "is the server up, and [store] endpoint right?"),
-)
-
 _STATUS: Final = re.compile(r"non-2xx status code: (\d{3})")
 _WORD: Final = re.compile(r"[A-Za-z]\w{1,63}", re.ASCII)
 _CODE: Final = re.compile(r"<Code>(\w+)</Code>")
@@ -150,9 +127,8 @@ def error_class(answer: Answer) -> type[StoreError]:
     if answer.code in _BY_CODE:
         return _BY_CODE[answer.code]
     # NoSuchBucket is a 404 as well, and says nothing about a key.
-    if answer.status in _BY_STATUS and not (answer.status == 404 and answer.code):  # noqa: PLR2004 - a status
-        return _BY_STATUS[answer.status]
-    return RefusedError if 300 <= answer.status < 500 else UnavailableError  # noqa: PLR2004 - status classes
+    is_named = answer.status == 404 and bool(answer.code)  # noqa: PLR2004 - a status
+    return RefusedError if is_named else status_class(answer.status)
 
 
 def translate(error: BaseException, *, key: str, source: str) -> StoreError:
@@ -168,9 +144,7 @@ def translate(error: BaseException, *, key: str, source: str) -> StoreError:
 
 def _about_silence(answer: Answer) -> str:
     """Return what to do where no answer came at all; nothing where one did."""
-    if answer.status:
-        return ""
-    return next(hint for pattern, hint in _NO_ANSWER_HINTS if pattern.search(answer.message))
+    return "" if answer.status else about_silence(answer.message)
 
 
 def _is_weather(error: ValueError) -> bool:
