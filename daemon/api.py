@@ -11,7 +11,17 @@ import json
 import logging
 from typing import TYPE_CHECKING, Final
 
-from daemon import api_assets, api_chores, api_content, api_events, api_open, api_presign, api_state, api_tiers
+from daemon import (
+    api_assets,
+    api_chores,
+    api_content,
+    api_events,
+    api_open,
+    api_presign,
+    api_state,
+    api_tiers,
+    request_id,
+)
 from daemon.openapi import document
 from daemon.peers import Peer, Right
 from daemon.problem import ApiError
@@ -53,6 +63,7 @@ class Api:
 
     async def answer(self, request: BaseRequest, peer: Peer | None) -> StreamResponse:
         """Answer one request of this peer. Raises ConnectionError only: the connection is then broken."""
+        request_id.begin(request.headers.get(request_id.HEADER))
         try:
             response = await self._dispatch(request, peer)
         except ConnectionError as error:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final, cast
 from aiohttp import web
 from aiohttp.http_exceptions import LineTooLong
 
+from daemon import request_id
 from daemon.peers import Peer, peer_of
 from daemon.problem import ApiError
 from daemon.responses import error_response
@@ -218,6 +219,7 @@ class Connection(web.RequestHandler):
             error = ApiError(431, "header-too-large", "the request line or a header is too long")
         else:
             error = ApiError(400, "bad-request", (message or "not HTTP").splitlines()[0])
+        request_id.begin(None)
         response = error_response(error)
         response.force_close()
         return response

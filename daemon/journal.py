@@ -14,6 +14,7 @@ import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, TextIO
 
+from daemon import request_id
 from daemon.journald import JournalHandler, leads_to_journal
 
 if TYPE_CHECKING:
@@ -105,7 +106,9 @@ class Masking(logging.Formatter):
         return self._mask(record.getMessage())
 
     def facts(self, record: logging.LogRecord) -> Iterator[tuple[str, object]]:
-        """Yield what is said beside the message, by name."""
+        """Yield what is said beside the message, by name; on whose request it is said, where that is somebody's."""
+        if request := request_id.CURRENT.get():
+            yield "request", request
         for name, value in vars(record).items():
             if name not in _STANDARD:
                 yield name, value if isinstance(value, int | float | None) else self._mask(value)

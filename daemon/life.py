@@ -19,6 +19,7 @@ from daemon.memory import return_freed_memory, spare_the_collector
 from daemon.notify import Notifier
 from daemon.opening import ForeignStoreError, UnusableStoreError, mark_root, open_catalog, open_store, set_aside
 from daemon.owners import foreign_owners
+from daemon.patience import patience
 from daemon.reloading import Reloading
 from daemon.seal import is_sealed, seal
 from daemon.sockets import SocketError, take_passed
@@ -99,16 +100,18 @@ async def _live(settings: Settings, reload: Callable[[], Settings], passed: sock
     tree = Tree(settings.cache.root, ignored=settings.cache.ignore)
     tree.prepare()
     sealed = is_sealed(tree, settings.index.path)
+    notifier = Notifier.from_environment(os.environ)
     async with AsyncExitStack() as stack:
-        catalog = await open_catalog(settings.index.path, store_url=settings.store.url)
-        stack.push_async_callback(catalog.close)
-        store = await open_store(settings, catalog)
-        stack.push_async_callback(store.close)
-        root_id, brand_new = await mark_root(catalog, tree)
-        recovered = await recover(catalog, tree, clock=time.time)
+        async with patience(notifier):
+            catalog = await open_catalog(settings.index.path, store_url=settings.store.url)
+            stack.push_async_callback(catalog.close)
+            store = await open_store(settings, catalog)
+            stack.push_async_callback(store.close)
+            root_id, brand_new = await mark_root(catalog, tree)
+            recovered = await recover(catalog, tree, clock=time.time)
         if recovered:
             log.info("recovered assets that the last stop interrupted", extra={"count": recovered})
-        stopping, notifier = Stopping(), Notifier.from_environment(os.environ)
+        stopping = Stopping()
         try:
             async with asyncio.TaskGroup() as group:
                 parts = Parts(

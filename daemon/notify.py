@@ -34,6 +34,10 @@ class Notifier:
         seconds = int(interval) / _MICRO if is_ours and interval.isdecimal() and int(interval) else None
         return cls(environment.get("NOTIFY_SOCKET") or None, watchdog_seconds=seconds)
 
+    def starting(self, *, within: float) -> None:
+        """The start still makes progress, and may take so many seconds more."""
+        self._tell(f"EXTEND_TIMEOUT_USEC={int(within * _MICRO)}", "STATUS=starting")
+
     def ready(self) -> None:
         """All that was asked for is done: the start, or the reload."""
         self._tell("READY=1")

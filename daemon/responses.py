@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 from aiohttp import web
 
+from daemon import request_id
 from daemon.route import JSON, JSON_LINES
 
 if TYPE_CHECKING:
@@ -17,7 +18,11 @@ if TYPE_CHECKING:
     from daemon.problem import ApiError
 
 _encode: Final = json.JSONEncoder(separators=(",", ":")).encode
-_SERVER: Final = {"Server": "tierd"}
+
+
+def _ours() -> Mapping[str, str]:
+    """Return the headers of every answer."""
+    return {"Server": "tierd", request_id.HEADER: request_id.CURRENT.get()}
 
 
 def json_response(document: object, *, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
@@ -29,17 +34,17 @@ def bytes_response(
     body: bytes, *, media: str, status: int = 200, headers: Mapping[str, str] | None = None
 ) -> web.Response:
     """Return these bytes as an answer."""
-    return web.Response(body=body, status=status, headers={"Content-Type": media, **_SERVER, **(headers or {})})
+    return web.Response(body=body, status=status, headers={"Content-Type": media, **_ours(), **(headers or {})})
 
 
 def empty_response(status: int, headers: Mapping[str, str] | None = None) -> web.Response:
     """Return an answer without a body."""
-    return web.Response(status=status, headers={**_SERVER, **(headers or {})})
+    return web.Response(status=status, headers={**_ours(), **(headers or {})})
 
 
 def stream_response(status: int, headers: Mapping[str, str]) -> StreamResponse:
     """Return an answer whose body follows piece by piece."""
-    return web.StreamResponse(status=status, headers={**_SERVER, **headers})
+    return web.StreamResponse(status=status, headers={**_ours(), **headers})
 
 
 def error_response(error: ApiError) -> web.Response:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-import secrets
 from typing import Final
 
+from daemon import request_id
 from daemon.problem import ApiError, as_api_error
 
 log: Final = logging.getLogger(__name__)
@@ -16,6 +16,6 @@ def answer_for(error: Exception) -> ApiError:
     known = as_api_error(error)
     if known is not None:
         return known
-    request_id = secrets.token_hex(4)
-    log.error("request %s failed unexpectedly", request_id, exc_info=error, extra={"request": request_id})
-    return ApiError(500, "internal", f"an unexpected error: request {request_id}", hint="the log has it by this name")
+    name = request_id.CURRENT.get()
+    log.error("request %s failed unexpectedly", name, exc_info=error)
+    return ApiError(500, "internal", f"an unexpected error: request {name}", hint="the log has it by this name")

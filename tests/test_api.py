@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -317,9 +318,33 @@ async def test_a_bug_is_answered_and_logged_once(served: Served, caplog: pytest.
     assert "secret" not in answer.body.decode()
     (record,) = caplog.records
     assert record.exc_info is not None
-    assert record.args[0] in answer.json["error"]["message"]  # type: ignore[index]
+    assert record.args == (answer.headers["X-Request-Id"],)
+    assert answer.headers["X-Request-Id"] in answer.json["error"]["message"]
     served.tiers.fail = None
     assert (await served.get("/v1/health")).status == 200
+
+
+@pytest.mark.parametrize("target", ["/v1/health", "/v1/content/a", "/v1/content/c", "/v1/events?follow=false", "/no"])
+async def test_every_answer_names_its_request(served: Served, target: str) -> None:
+    """Whole, as it comes, or an error: as the client named it, else each by a name of its own."""
+    served.tiers.add_hot("a", b"x")
+    served.tiers.add_cold("c", b"y")
+    named = await served.get(target, X_Request_Id="shop-7.a:1")
+    assert named.headers["X-Request-Id"] == "shop-7.a:1"
+    line = await served.connect()
+    ours = set()
+    for _ in range(2):
+        await line.send(request("GET", target))
+        ours.add((await line.answer()).headers["X-Request-Id"])
+    assert len(ours) == 2
+    assert all(re.fullmatch(r"[0-9a-f]{8}-[0-9a-f]+", each) for each in ours)
+
+
+@pytest.mark.parametrize("given", ["", "a b", "-x", "x" * 65, "a\x1b[2J", "\xff", "a,b"])
+async def test_a_strange_name_of_a_request_is_not_taken(served: Served, given: str) -> None:
+    """It would go into logs and headers; we give another instead."""
+    answer = await served.get("/v1/health", X_Request_Id=given)
+    assert re.fullmatch(r"[0-9a-f]{8}-[0-9a-f]+", answer.headers["X-Request-Id"])
 
 
 async def test_what_is_not_there_is_said(served: Served) -> None:

@@ -192,7 +192,7 @@ async def test_head_moves_nothing(served: Served) -> None:
         head = await served.ask("HEAD", f"/v1/content/{name}", {"Range": "bytes=0-1"})
         whole = await served.get(f"/v1/content/{name}")
         for answer in (head, whole):
-            answer.headers.pop("Date")
+            del answer.headers["Date"], answer.headers["X-Request-Id"]
         assert (head.status, head.headers) == (200, whole.headers)
         assert head.headers["Content-Length"] == str(len(data))
     assert served.tiers.calls == ["peek", "content"] * 2

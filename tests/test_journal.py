@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon import journal
+from daemon import journal, request_id
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,6 +34,17 @@ def say(form: str, message: str, *args: object, **facts: object) -> str:
     journal.configure("info", form, secrets=["hunter2hunter2", ""], stream=stream)
     logging.getLogger("tiering.test").info(message, *args, extra=facts)
     return stream.getvalue()
+
+
+def test_what_is_said_on_a_request_has_its_name() -> None:
+    """As a fact, in every form; what nobody asked for has none."""
+    assert "request" not in json.loads(say("json", "hello"))
+    reset = request_id.CURRENT.set("shop-7")
+    try:
+        assert json.loads(say("json", "hello", asset="a"))["request"] == "shop-7"
+        assert say("text", "hello").endswith(" info hello request=shop-7\n")
+    finally:
+        request_id.CURRENT.reset(reset)
 
 
 def test_text_says_facts_as_key_and_value() -> None:

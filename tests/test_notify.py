@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import itertools
 import logging
 import os
 import time
@@ -10,7 +12,9 @@ from typing import TYPE_CHECKING
 import pytest
 from listening import Listening, listening
 
+from daemon import patience as module
 from daemon.notify import Notifier
+from daemon.patience import patience
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -42,6 +46,40 @@ def test_every_word(manager: Listening) -> None:
         ["STATUS=3 assets"],
         ["WATCHDOG=1"],
     ]
+
+
+async def test_a_start_that_works_is_given_time(manager: Listening, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The service manager is asked again and again, and no more once it is done."""
+    spent = itertools.count()
+    monkeypatch.setattr(module, "LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(module.time, "process_time", lambda: float(next(spent)))
+    asked = ["EXTEND_TIMEOUT_USEC=60000000", "STATUS=starting"]
+    async with patience(Notifier.from_environment(manager.environment)):
+        while next(spent) < 9:  # noqa: ASYNC110 - whoever asks tells nobody here
+            await asyncio.sleep(0)
+    heard = manager.hear()
+    assert heard
+    assert all(each == asked for each in heard)
+    for _ in range(9):
+        await asyncio.sleep(0)
+    assert manager.hear() == []
+
+
+async def test_a_start_that_hangs_is_not_given_time(manager: Listening, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where nothing goes on there is nothing to wait for; and what fails, fails."""
+    monkeypatch.setattr(module, "LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(module.time, "process_time", lambda: 7.0)
+
+    async def begin() -> None:
+        async with patience(Notifier.from_environment(manager.environment)):
+            for _ in range(9):
+                await asyncio.sleep(0)
+            raise ZeroDivisionError
+
+    with pytest.raises(ExceptionGroup) as raised:
+        await begin()
+    assert raised.value.subgroup(ZeroDivisionError)
+    assert manager.hear() == []
 
 
 @pytest.mark.parametrize(
