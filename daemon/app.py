@@ -44,6 +44,7 @@ from tiering.layouts import named, own
 from tiering.learning import learn_store
 from tiering.leases import LEASE_SECONDS, Leases
 from tiering.leftovers import Leftovers
+from tiering.mailbox import Mailbox
 from tiering.manifest import Manifest
 from tiering.migration import Migration
 from tiering.multipart import Multipart
@@ -72,6 +73,7 @@ from tiering.stores.observed import ObservedStore
 from tiering.stores.prompt import PromptStore
 from tiering.stores.remote import Remote
 from tiering.stores.s3 import S3Store
+from tiering.stores.sqs import Queue
 from tiering.succession import Succession
 from tiering.sweeper import Sweeper
 from tiering.thaw import Speed, Thaw
@@ -154,6 +156,7 @@ class Parts:
             "registry": self.registry.run(),
             "rekeyer": self.rekeyer.run(),
             "neighbours": self.neighbours.run(),
+            **({} if self.mailbox is None else {"mailbox": self.mailbox.run()}),
             "sweeper": self.sweeper.run(),
             "expiry": self.expiry.run(),
             "scrubber": self.scrubber.run(),
@@ -463,7 +466,7 @@ class Parts:
             self.demoter,
             self.promoter,
             every=self.settings.store.look_every.total_seconds(),
-            is_fed=lambda: False,
+            is_fed=lambda: self.mailbox is not None and self.mailbox.is_fed,
             reason_to_wait=self.clearance.reason_to_wait,
         )
 
@@ -478,6 +481,25 @@ class Parts:
             host=self._root_id,
             clock=time.time,
         )
+
+    @cached_property
+    def mailbox(self) -> Mailbox | None:
+        """The queue by which the bucket tells what happens in it, where there is one."""
+        url = self.settings.store.events_queue
+        if url is None or not isinstance(self._store, S3Store):
+            return None
+        requests = self._store.requests
+        mailbox = Mailbox(
+            Queue(url, requests.settings),
+            self.store,
+            self.neighbours,
+            bucket=requests.settings.bucket,
+            prefix=requests.prefix,
+            host=self._root_id,
+            observer=self.metrics,
+        )
+        self.metrics.listen(lambda: mailbox.is_fed)
+        return mailbox
 
     @cached_property
     def sweeper(self) -> Sweeper:

@@ -29,6 +29,7 @@ OF_THE_STORE: Final[tuple[tuple[str, Check[Circumstances]], ...]] = (
     ("uploads", checks_store.multiparts),
     ("bucket", checks_store.bucket),
     ("roll-out", checks_store.roll_out),
+    ("queue", checks_store.queue),
 )
 CHECKS: Final = (*ON_THIS_HOST, *OF_THE_STORE)
 """What is looked at by the daemon where one runs, else by whoever asks."""

@@ -15,6 +15,7 @@ from tiering.rollout import Mode
 from tiering.store import StoreError
 from tiering.stores.remote import Remote
 from tiering.stores.s3 import S3Store
+from tiering.stores.sqs import Queue
 
 if TYPE_CHECKING:
     from daemon.circumstances import Circumstances
@@ -121,6 +122,23 @@ async def roll_out(at: Circumstances) -> list[Finding]:
         return [ok("all assets are to be in the store")]
     share = "none of the assets is" if found.mode is Mode.LOCAL else f"{found.percent:g} % of all paths are"
     return [ok(f"[store] mode is {found.mode}: {share} to be in the store; tierd status counts the others")]
+
+
+async def queue(at: Circumstances) -> list[Finding]:
+    """Whether the queue that tells what other hosts do can be asked. Whether it is fed, the daemon hears."""
+    url = at.settings.store.events_queue
+    if url is None or not isinstance(at.store, S3Store):
+        return [ok("no [store] events_queue: what other hosts do is looked for every [store] look_every")]
+    try:
+        async with Queue(url, at.store.requests.settings) as there:
+            said = await there.attributes()
+    except StoreError as error:
+        return [failed(str(error), error.hint or "see docs/stores.md")]
+    found = [ok(f"{url} answers; about {said.get('ApproximateNumberOfMessages', '?')} messages wait")]
+    if "RedrivePolicy" not in said:
+        remedy = "give it a redrive policy: what cannot be read comes again and again else, until it is too old"
+        found.append(warning(f"{url} has no queue for dead letters", remedy))
+    return found
 
 
 async def bucket(at: Circumstances) -> list[Finding]:

@@ -44,6 +44,7 @@ def find_contradictions(settings: Settings) -> Iterator[Contradiction]:
     yield from _rules(settings)
     yield from _places(settings)
     yield from _provider(settings)
+    yield from _queue(settings)
     yield from _rollout(settings)
     yield from _only_s3(settings)
     yield from _classes(settings)
@@ -173,6 +174,16 @@ def _only_s3(settings: Settings) -> Iterator[Contradiction]:
                 f"only s3:// stores have it ({store.url})",
                 "leave it out",
             )
+
+
+def _queue(settings: Settings) -> Iterator[Contradiction]:
+    store = settings.store
+    if store.events_queue is not None and store.scheme != "s3":
+        yield Contradiction(
+            ("store.events_queue", "store.url"),
+            f"only a bucket sends notifications, and the store is {store.url}",
+            "leave events_queue out, or name an s3:// store",
+        )
 
 
 def _rollout(settings: Settings) -> Iterator[Contradiction]:

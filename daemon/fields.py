@@ -207,6 +207,15 @@ def _endpoint(value: str) -> str:
     return value.rstrip("/")
 
 
+def _queue_url(value: str) -> str:
+    parts = urlsplit(value)
+    if "@" in parts.netloc:
+        raise wrong(NO_CREDENTIALS, CREDENTIALS)
+    if parts.scheme not in {"http", "https"} or not parts.hostname or not parts.path.strip("/") or parts.query:
+        raise wrong("should be the URL of a queue, as in https://sqs.eu-central-1.amazonaws.com/123456789012/media")
+    return value
+
+
 def _tables(value: object) -> tuple[object, ...] | None:
     if isinstance(value, Override):
         try:
@@ -306,5 +315,6 @@ Loopback = Annotated[Address | None, BeforeValidator(_loopback), PlainSerializer
 Located = Annotated[Path, BeforeValidator(_located), PlainSerializer(os.fspath)]
 StoreUrl = Annotated[str, BeforeValidator(_store_url)]
 Endpoint = Annotated[str, AfterValidator(_endpoint)]
+QueueUrl = Annotated[str, AfterValidator(_queue_url)]
 Tables = BeforeValidator(_tables)
 """Reads a list of tables out of the environment."""

@@ -43,6 +43,7 @@ _REQUESTS: Final = ("hit", "miss", "error")
 _UPLOADS: Final = ("sent", "adopted", "copied", "changed", "deferred", "refused", _OTHER)
 _PROMOTIONS: Final = ("restored", "deferred", "damaged", "overtaken", "no-space", _OTHER)
 _DEMOTIONS: Final = ("watermark", "age", "request", "space", "replaced", _OTHER)
+_BULLETINS: Final = ("taken", "ignored", "malformed")
 _DECISIONS: Final = ("promoted", "streamed")
 _OPERATIONS: Final = (*OPERATIONS, _OTHER)
 _ANSWERS: Final = (
@@ -129,6 +130,8 @@ class Metrics:
         self._store = _StoreRequests(registry)
         checks = Counter("tierd_scrub_checks", "What the scrubber looked at.", ["check", "result"], registry=registry)
         self._checks = {(check, found): checks.labels(check, found) for check in _CHECKS for found in _FOUND}
+        self._told = _Tallies(registry, "bulletins", "What the store's queue told of.", _BULLETINS)
+        self._fed = Gauge("tierd_queue_fed", "Whether the store's queue tells what others do.", registry=registry)
         self._scanned = Gauge("tierd_scan_timestamp_seconds", "When the last whole scan ended.", registry=registry)
         self._credentials_end = Gauge(
             "tierd_credentials_end_timestamp_seconds",
@@ -146,6 +149,10 @@ class Metrics:
     def watch(self, status: Callable[[], Status]) -> None:
         """Read the gauges from this snapshot, which must be in memory, at each scrape."""
         self._registry.register(_States(status, self.rates))
+
+    def listen(self, is_fed: Callable[[], bool]) -> None:
+        """Say whether a queue tells what others do."""
+        self._fed.set_function(lambda: float(is_fed()))
 
     def date(self, *, scanned: Callable[[], float], credentials_end: Callable[[], float]) -> None:
         """Read these moments, in seconds since the epoch, at each scrape; 0 where there is none."""
@@ -231,6 +238,10 @@ class Metrics:
         """See Observer."""
         del asset
         self._expirations.inc()
+
+    def told(self, result: str, count: int) -> None:
+        """See Observer."""
+        self._told.add(result, count)
 
     def scrubbed(self, check: str, result: str) -> None:
         """See Observer."""

@@ -59,6 +59,7 @@ class Store(Section):
     restore: Literal["Standard", "Bulk", "Expedited"] | None = None
     restore_days: Annotated[fields.Whole, Field(ge=1, le=365)] = 7
     look_every: fields.Duration = timedelta(hours=1)
+    events_queue: fields.QueueUrl | None = None
 
     @property
     def scheme(self) -> str:

@@ -24,6 +24,7 @@ REMEDIES: Final = {
     "corrupt": _REPAIR,
     "refused": "see what the store refuses: tierd explain; then tierd retry",
     "not-regular": "put a plain file at its path, or take it away",
+    "removed": "upload it again: tierd retry; or remove it here too: tierd rm",
     "bug": "the log has a traceback: report it; then tierd retry",
 }
 """What helps an asset that waits for a person, by the code of its failure."""

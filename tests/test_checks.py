@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
-from contextlib import closing
+from contextlib import AsyncExitStack, closing
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import boto3
 import pytest
+from test_bucket_setup import connect
 from test_end_to_end_guards import mounted
 from uploads import ABLE
 
@@ -392,3 +394,17 @@ async def test_uploads_that_nobody_finishes(tmp_path: Path, monkeypatch: pytest.
     assert said == [(WARNING, "1 multipart uploads are older than a day, and nobody will finish them")]
     away = FaultyStore(store, Fail(operation="list_uploads", error=RefusedError("403")))
     assert await verdicts(checks_store.multiparts, a_place(tmp_path, store=away)) == [WARNING]
+
+
+async def test_the_queue_of_notifications(tmp_path: Path, moto_endpoint: str, credentials: None) -> None:
+    """None is well; one that is there lacks dead letters; one that is not there fails."""
+    assert await verdicts(checks_store.queue, a_place(tmp_path)) == [OK]
+    sqs = boto3.client("sqs", endpoint_url=moto_endpoint, region_name="us-east-1")
+    url = sqs.create_queue(QueueName="media")["QueueUrl"]
+    sqs.close()
+    async with AsyncExitStack() as stack:
+        place = a_place(tmp_path, store=await connect(stack, moto_endpoint))
+        for name, expected in ((url, [OK, WARNING]), (f"{url}-x", [FAILED])):
+            store = place.settings.store.model_copy(update={"events_queue": name})
+            there = replace(place, settings=place.settings.model_copy(update={"store": store}))
+            assert await verdicts(checks_store.queue, there) == expected

@@ -43,6 +43,7 @@ TABLE = {
         "restore": None,
         "restore_days": 7,
         "look_every": "1h",
+        "events_queue": None,
     },
     "bucket": {
         "versioning": True,
@@ -255,6 +256,7 @@ def test_every_key_can_be_overridden(base: Path) -> None:
         "TIERD_STORE__RESTORE_DAYS": "3",
         "TIERD_UI__LISTEN": "[::1]:9470",
         "TIERD_STORE__LOOK_EVERY": "2h",
+        "TIERD_STORE__EVENTS_QUEUE": "https://sqs.eu-central-1.amazonaws.com/1/q",
         "TIERD_BUCKET__VERSIONING": "True",
         "TIERD_BUCKET__ENCRYPTION": "none",
         "TIERD_BUCKET__BLOCK_PUBLIC_ACCESS": "false",

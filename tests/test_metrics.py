@@ -88,7 +88,7 @@ def expected_at_start() -> set[str]:
     names = {
         "hit_ratio", "upload_bytes_total", "upload_throughput_bytes_per_second", "oldest_unprotected_seconds",
         "unprotected_bytes", "verification_failures_total", "watch_overflows_total", "reconcile_found_total",
-        "disk_free_bytes", "disk_full", "brake_engaged", "upload_duration_seconds_count",
+        "queue_fed", "disk_free_bytes", "disk_full", "brake_engaged", "upload_duration_seconds_count",
         "upload_duration_seconds_sum", "promotion_duration_seconds_count", "promotion_duration_seconds_sum",
     }  # fmt: skip
     for result in ("hit", "miss", "error"):
@@ -97,6 +97,7 @@ def expected_at_start() -> set[str]:
         names |= {f'assets{{state="{state}"}}', f'bytes{{state="{state}"}}'}
     for result in ["sent", "adopted", "copied", "changed", "deferred", "refused", "other"]:
         names.add(f'uploads_total{{result="{result}"}}')
+    names |= {f'bulletins_total{{result="{result}"}}' for result in ("taken", "ignored", "malformed")}
     for result in ["restored", "deferred", "damaged", "overtaken", "no-space", "other"]:
         names.add(f'promotions_total{{result="{result}"}}')
     for reason in ["watermark", "age", "request", "space", "replaced", "other"]:

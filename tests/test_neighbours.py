@@ -45,6 +45,12 @@ async def overwrite(core: Core, path: str, content: bytes) -> None:
     await core.upload_all()
 
 
+async def look(core: Core) -> None:
+    """Look what others did, and let go what is out of date, as the daemon does now and then."""
+    await core.neighbours.look()
+    await core.neighbours.give_way()
+
+
 async def retry(core: Core, path: str, *, overwrite: bool = False) -> None:
     """Say that it is to be tried again, as a person does, and let it happen."""
     await core.orders.retry(Selection(paths=(RelPath(path),)), overwrite=overwrite)
@@ -57,7 +63,7 @@ async def test_what_another_host_put_is_there(tmp_path: Path) -> None:
         await there.hot("a", FIRST)
         with pytest.raises(UnknownAssetError):
             await here.find("a")
-        await here.neighbours.look()
+        await look(here)
         assert await here.state("a") is State.COLD
         assert await here.read("a") == FIRST
 
@@ -68,12 +74,12 @@ async def test_what_another_host_replaced_is_served_as_it_is_now(tmp_path: Path,
     """Cold or on disk: a local copy that is out of date leaves, and a pinned one comes back as it is."""
     async with two_hosts(tmp_path) as (here, there):
         await there.hot("a", FIRST)
-        await here.neighbours.look()
+        await look(here)
         if is_hot:
             assert await here.read("a") == FIRST
         await here.catalog.set_pinned([(await here.find("a")).id], pinned)
         await overwrite(there, "a", SECOND)
-        await here.neighbours.look()
+        await look(here)
         assert here.on_disk("a") is None or pinned
         assert await here.read("a") == SECOND
         assert (await here.find("a")).generation == (await there.find("a")).generation
@@ -83,7 +89,7 @@ async def test_without_a_look_a_cold_asset_is_never_served_as_it_was(tmp_path: P
     """Who asks is told to ask again, and gets what is there."""
     async with two_hosts(tmp_path) as (here, there):
         await there.hot("a", FIRST)
-        await here.neighbours.look()
+        await look(here)
         await overwrite(there, "a", SECOND)
         with pytest.raises(UnavailableError):
             await here.read("a")
@@ -94,7 +100,7 @@ async def test_a_copy_that_is_out_of_date_leaves_when_its_turn_comes(tmp_path: P
     """The keeper that demotes it finds what has replaced it: it is not uploaded over that."""
     async with two_hosts(tmp_path) as (here, there):
         await there.hot("a", FIRST)
-        await here.neighbours.look()
+        await look(here)
         await here.read("a")
         await overwrite(there, "a", SECOND)
         outcome = await here.demoter.demote(await here.find("a"), reason="request")
@@ -107,10 +113,10 @@ async def test_one_that_is_in_use_stays_until_it_is_not(tmp_path: Path) -> None:
     """A lease is kept; what was out of date goes once it has ended."""
     async with two_hosts(tmp_path) as (here, there):
         await there.hot("a", FIRST)
-        await here.neighbours.look()
+        await look(here)
         opened = await here.tiers.open(RelPath("a"), wait=10.0)
         await overwrite(there, "a", SECOND)
-        await here.neighbours.look()
+        await look(here)
         assert (here.on_disk("a"), here.neighbours.out_of_date) == (FIRST, 1)
         assert opened.lease is not None
         here.leases.release(opened.lease.id)
@@ -127,11 +133,11 @@ async def test_of_two_who_overwrite_the_second_keeps_his_bytes_and_is_told(tmp_p
     """Both have counted as far: the number alone would have let him replace what he had never seen."""
     async with two_hosts(tmp_path) as (here, there):
         await there.hot("a", FIRST)
-        await here.neighbours.look()
+        await look(here)
         await here.read("a")
         await overwrite(there, "a", SECOND)
         await overwrite(here, "a", THIRD)
-        await here.neighbours.look()
+        await look(here)
         loser = await here.find("a")
         assert (loser.state, loser.failure and loser.failure.code) == (State.STUCK, "conflict")
         assert loser.failure is not None
@@ -139,7 +145,7 @@ async def test_of_two_who_overwrite_the_second_keeps_his_bytes_and_is_told(tmp_p
         assert here.on_disk("a") == THIRD
         assert await there.read("a") == SECOND
         await retry(here, "a", overwrite=True)
-        await there.neighbours.look()
+        await look(there)
         assert await there.read("a") == THIRD
 
 
@@ -150,7 +156,7 @@ async def test_what_waits_for_its_upload_replaces_nothing_that_it_never_saw(tmp_
         await here.new("a", SECOND)
         await here.new("same", FIRST)
         await there.hot("same", FIRST)
-        await here.neighbours.look()
+        await look(here)
         await here.upload_all()
         assert (await here.state("a"), await here.state("same")) == (State.STUCK, State.REPLICATED)
         assert await there.read("a") == FIRST
@@ -165,7 +171,7 @@ async def test_who_took_the_same_content_in_by_himself_follows_too(tmp_path: Pat
         assert (await here.find("a")).id != (await there.find("a")).id
         for writer, reader, content in ((there, here, SECOND), (here, there, THIRD), (there, here, FIRST)):
             await overwrite(writer, "a", content)
-            await reader.neighbours.look()
+            await look(reader)
             assert await reader.read("a") == content
 
 
@@ -173,7 +179,7 @@ async def test_what_was_removed_is_told_and_can_be_made_anew(tmp_path: Path) -> 
     """A cold asset is gone here, too. What another host makes of that name later is there again."""
     async with two_hosts(tmp_path) as (here, there):
         await there.hot("a", FIRST)
-        await here.neighbours.look()
+        await look(here)
         await there.registry.remove(RelPath("a"))
         await there.registry._purge_all()
         await here.neighbours.removed("a")
@@ -181,7 +187,7 @@ async def test_what_was_removed_is_told_and_can_be_made_anew(tmp_path: Path) -> 
         with pytest.raises(UnknownAssetError):
             await here.read("a")
         await there.hot("a", FIRST)
-        await here.neighbours.look()
+        await look(here)
         assert await here.read("a") == FIRST
 
 
@@ -189,7 +195,7 @@ async def test_what_was_removed_elsewhere_and_is_on_disk_stays(tmp_path: Path) -
     """Nothing that a message says takes the last copy away, or brings it back to the store: a person decides."""
     async with two_hosts(tmp_path) as (here, there):
         await there.hot("a", FIRST)
-        await here.neighbours.look()
+        await look(here)
         await here.read("a")
         await there.registry.remove(RelPath("a"))
         await there.registry._purge_all()
@@ -200,10 +206,10 @@ async def test_what_was_removed_elsewhere_and_is_on_disk_stays(tmp_path: Path) -
         await here.scan()
         await here.upload_all()
         assert here.store.calls["put"] == 0
-        await there.neighbours.look()
+        await look(there)
         assert await there.state("a") is State.GONE
         await retry(here, "a")
-        await there.neighbours.look()
+        await look(there)
         assert await there.read("a") == FIRST
 
 
@@ -220,10 +226,10 @@ async def test_without_a_message_what_is_missing_is_damaged_and_says_so(tmp_path
     """Absence concludes nothing by itself; who asks is told that somebody may have removed it."""
     async with two_hosts(tmp_path) as (here, there):
         await there.hot("a", FIRST)
-        await here.neighbours.look()
+        await look(here)
         await there.registry.remove(RelPath("a"))
         await there.registry._purge_all()
-        await here.neighbours.look()
+        await look(here)
         assert await here.state("a") is State.COLD
         with pytest.raises(DamagedError) as told:
             await here.read("a")
@@ -236,7 +242,7 @@ async def test_what_is_nobodys_costs_one_question(tmp_path: Path) -> None:
         await there.store.put("foreign", b"body", Attributes())
         await there.hot("a", FIRST)
         for _ in range(3):
-            await here.neighbours.look()
+            await look(here)
         assert here.store.calls["head"] == 2
 
 
@@ -244,7 +250,7 @@ async def test_nobody_prunes_what_another_host_sent(tmp_path: Path) -> None:
     """That it is superseded is what one host believes."""
     async with two_hosts(tmp_path) as (here, there):
         await there.hot("a", FIRST)
-        await here.neighbours.look()
+        await look(here)
         await here.registry.remove(RelPath("a"))
         await there.store.put("b", b"body", Attributes(metadata=(await there.store.head("a")).metadata))
         async for done in here.migration._pruner.prune(dry_run=True):

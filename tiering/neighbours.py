@@ -20,6 +20,7 @@ from index.lifecycle import Event, State
 from tiering.demoter import REPLACED
 from tiering.discovery import newest
 from tiering.store import NotFoundError, StoreError
+from tiering.workers import for_each
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+AT_ONCE: Final = 4
 AGAIN_SECONDS: Final = 5.0
 """When a local copy that is out of date, and could not leave, is tried again."""
 SHARE: Final = 20.0
@@ -68,6 +70,7 @@ class Neighbours:
         self._is_fed = is_fed
         self._reason_to_wait = reason_to_wait
         self._late: dict[AssetId, FoundObject] = {}
+        self._hurry = asyncio.Event()
         self._idle: dict[str, str] = {}
         """Objects, by key and ETag, that led to nothing: nobody's, or older than what is known."""
 
@@ -84,7 +87,10 @@ class Neighbours:
         await self._discovery.done.wait()
         due = time.monotonic() + self._every
         while True:
-            await asyncio.sleep(AGAIN_SECONDS)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(AGAIN_SECONDS):
+                    await self._hurry.wait()
+            self._hurry.clear()
             await self.give_way()
             if self._every and time.monotonic() >= due + (self._every * (FED_SHARE - 1) if self._is_fed() else 0):
                 due = await self._look_again()
@@ -93,6 +99,7 @@ class Neighbours:
         began = time.monotonic()
         try:
             await self.look()
+            await self.give_way()
         except StoreError as error:
             log.info("what other hosts did was not looked for: %s", error.advice)
         ended = time.monotonic()
@@ -146,16 +153,16 @@ class Neighbours:
             return
         if known.state is State.REPLICATED and is_outdated(known, found):
             self._late[known.id] = found
-            await self._give_way(known.id, found)
+            self._hurry.set()
         elif known.id == found.id and known.generation > found.proof.generation and known.proof.key != found.proof.key:
             self._ignore(found.proof.key, found.proof.etag)
 
     async def give_way(self) -> None:
-        """Try again to let local copies that are out of date leave."""
-        for asset_id, found in [*self._late.items()]:
-            await self._give_way(asset_id, found)
+        """Let local copies that are out of date leave, as far as they can."""
+        await for_each([*self._late.items()], self._give_way, at_once=AT_ONCE, name="give way")
 
-    async def _give_way(self, asset_id: AssetId, found: FoundObject) -> None:
+    async def _give_way(self, late: tuple[AssetId, FoundObject]) -> None:
+        asset_id, found = late
         if self._reason_to_wait() is not None:
             return
         asset = await self._get(asset_id)
@@ -166,7 +173,7 @@ class Neighbours:
         if not outcome.done:
             log.debug("out of date, and still here: %s (%s)", printable(asset.path), outcome.reason)
             return
-        del self._late[asset_id]
+        self._late.pop(asset_id, None)
         log.info("another host has replaced it: %s", printable(asset.path), extra={"asset": asset.id})
         if asset.pinned and outcome.asset.state is State.COLD:
             self._promoter.begin(outcome.asset)

@@ -21,7 +21,7 @@ class Observer(Protocol):
         """A promotion ended: `restored`, `deferred`, `damaged`, `overtaken` or `no-space`."""
 
     def demoted(self, asset: Asset, reason: str) -> None:
-        """A local copy was removed, because of `watermark`, `age`, `request` or `space`."""
+        """A local copy was removed, because of `watermark`, `age`, `request`, `space` or `replaced`."""
 
     def regretted(self, asset: Asset) -> None:
         """An asset that the policy had sent away was asked for again within its half-life."""
@@ -43,6 +43,9 @@ class Observer(Protocol):
 
     def expired(self, asset: Asset) -> None:
         """A retention rule removed a cold asset from the store."""
+
+    def told(self, result: str, count: int) -> None:
+        """The queue told of `count` objects (`taken`, `ignored`), or had so many messages that were `malformed`."""
 
     def scrubbed(self, check: str, result: str) -> None:
         """The scrubber looked at a remote copy (`head`, `read-back`) or at a file (`hash`).
@@ -85,6 +88,9 @@ class SilentObserver:
         """See Observer."""
 
     def expired(self, asset: Asset) -> None:
+        """See Observer."""
+
+    def told(self, result: str, count: int) -> None:
         """See Observer."""
 
     def scrubbed(self, check: str, result: str) -> None:

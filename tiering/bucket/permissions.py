@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from tiering.bucket.rules import Replication, rules_for
+from tiering.stores.sqs import region_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -50,11 +52,19 @@ def _policy(wishes: Wishes, kms_key: str | None, *, looks: Iterable[str]) -> Pol
     ]
     if kms_key:
         statements.append(_allowed("TierdKey", ["kms:GenerateDataKey", "kms:Decrypt"], [_key_name(wishes, kms_key)]))
+    if wishes.queue:
+        reads = ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"]
+        statements.append(_allowed("TierdQueue", reads, [_queue_name(wishes, wishes.queue)]))
     return {"Version": "2012-10-17", "Statement": statements}
 
 
 def _allowed(sid: str, actions: Iterable[str], resources: list[str]) -> dict[str, Any]:
     return {"Sid": sid, "Effect": "Allow", "Action": list(dict.fromkeys(actions)), "Resource": resources}
+
+
+def _queue_name(wishes: Wishes, url: str) -> str:
+    account, _, name = urlsplit(url).path.strip("/").rpartition("/")
+    return f"arn:{wishes.partition}:sqs:{region_of(url) or wishes.region}:{account}:{name}"
 
 
 def _key_name(wishes: Wishes, key: str) -> str:

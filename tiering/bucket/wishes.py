@@ -39,6 +39,8 @@ class Wishes:
     tls_only: bool = False
     restores: bool = False
     """Whether the daemon asks for what lies in an archive: nothing about the bucket, only about its rights."""
+    queue: str | None = None
+    """The URL of the queue that the daemon follows: likewise."""
 
     @property
     def partition(self) -> str:

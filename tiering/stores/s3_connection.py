@@ -77,14 +77,47 @@ class Connection:
 
 
 @asynccontextmanager
+async def service(
+    settings: S3Settings, name: str, *, region: str, endpoint: str | None
+) -> AsyncIterator[tuple[Any, Credentials]]:
+    """Open another service of the same account, by the same credentials. Nothing is sent."""
+    session, credentials = _session(settings)
+    client = session.client(
+        name,
+        region_name=region,
+        endpoint_url=endpoint,
+        verify=_authorities(session) or ssl.get_default_verify_paths().cafile,
+        config=Config(
+            retries={"total_max_attempts": 1},
+            connect_timeout=_CONNECT_SECONDS,
+            read_timeout=settings.stall_seconds,
+            tcp_keepalive=True,
+        ),
+    )
+    async with client as opened:
+        yield opened, credentials
+
+
+def _session(settings: S3Settings) -> tuple[aioboto3.Session, Credentials]:
+    session = aioboto3.Session(profile_name=settings.profile, region_name=settings.region)
+    credentials = Credentials(settings.profile)
+    core = session._session  # noqa: SLF001 - giving both libraries one answer has no other door
+    core._credentials = live_credentials(credentials)  # noqa: SLF001 - likewise
+    return session, credentials
+
+
+def _authorities(session: aioboto3.Session) -> str | None:
+    """Return the file of certificates that the AWS configuration names."""
+    named: str | None = session._session.get_config_variable("ca_bundle")  # noqa: SLF001 - likewise
+    return named
+
+
+@asynccontextmanager
 async def connected(settings: S3Settings) -> AsyncIterator[Connection]:
     """Open a bucket. Nothing is sent: a server or credentials that are missing show at the first call."""
-    session = aioboto3.Session(profile_name=settings.profile, region_name=settings.region)
-    core = session._session  # noqa: SLF001 - giving both libraries one answer has no other door
-    credentials = Credentials(settings.profile)
-    core._credentials = live_credentials(credentials)  # noqa: SLF001 - likewise
+    session, credentials = _session(settings)
     region = settings.region or session.region_name or "us-east-1"
-    authorities = core.get_config_variable("ca_bundle")
+    authorities = _authorities(session)
     private = await asyncio.to_thread(Path(authorities).read_bytes) if authorities else None
     client = session.client(
         "s3",
