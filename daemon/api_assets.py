@@ -56,6 +56,15 @@ async def list_assets(service: Service, call: Call) -> StreamResponse:
     return json_response({"assets": [asset_view(asset, service.store_url) for asset in assets], "cursor": cursor})
 
 
+async def find_holders(service: Service, call: Call) -> StreamResponse:
+    """Answer who holds a content."""
+    asked = call.query(bodies.ContentQuery)
+    if (asked.sha256 is None) == (asked.md5 is None):
+        raise ApiError(400, "bad-input", "exactly one of sha256 and md5 is needed", hint="in hexadecimal, lower case")
+    found = await service.catalog.holding(sha256=asked.sha256 or "", md5=asked.md5 or "")
+    return json_response({"assets": [asset_view(asset, service.store_url) for asset in found]})
+
+
 async def get_asset(service: Service, call: Call) -> StreamResponse:
     """Answer one asset."""
     return json_response(asset_view(await service.tiers.find(call.path), service.store_url))
@@ -110,6 +119,14 @@ ROUTES: Final = (
         summary="List assets, or search for them",
         query=bodies.AssetsQuery,
         answers={200: models.AssetPage},
+    ),
+    Route(
+        method="GET",
+        template="/v1/holders",
+        handler=find_holders,
+        summary="The assets that have some content, by its digest",
+        query=bodies.ContentQuery,
+        answers={200: models.Holders},
     ),
     Route(
         method="GET",

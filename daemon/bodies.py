@@ -166,6 +166,13 @@ class AssetsQuery(Filter):
     cursor: Annotated[str, Field(pattern="^[A-Za-z0-9_-]+$")] | None = None
 
 
+class ContentQuery(Model):
+    """Which content: one of its digests, in hexadecimal."""
+
+    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = None
+    md5: Annotated[str, Field(pattern="^[0-9a-f]{32}$")] | None = None
+
+
 class OpenQuery(Model):
     """How many seconds to wait for a cold asset."""
 

@@ -20,6 +20,7 @@ from daemon import (
     cli_discover,
     cli_doctor,
     cli_download,
+    cli_find,
     cli_layout,
     cli_migrate,
     cli_moves,
@@ -58,7 +59,7 @@ COMMANDS: Final[dict[str, tuple[Callable[..., object], ...]]] = {
         cli_operations.resume,
     ),
     "Assets": (cli_search.list_assets, cli_search.search, cli_assets.explain, cli_register.register, cli_assets.rm),
-    "Files": (cli_download.get, cli_download.download, cli_upload.upload, cli_presign.presign),
+    "Files": (cli_download.get, cli_download.download, cli_find.find_local, cli_upload.upload, cli_presign.presign),
     "Tiers": (
         cli_moves.promote,
         cli_moves.demote,

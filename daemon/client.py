@@ -158,6 +158,11 @@ class Client:
             if cursor is None:
                 return
 
+    def holders(self, *, sha256: str | None = None, md5: str | None = None) -> list[Json]:
+        """Return the assets that have the content with this digest (hex), in either tier."""
+        found: list[Json] = self._wire.ask("GET", target("holders", sha256=sha256, md5=md5))["assets"]
+        return found
+
     def register(self, path: str, **metadata: object) -> Json:
         """Take in a file beneath the root at once, with `type`, `fields` and `tags` if given; return the asset."""
         return self._wire.ask("PUT", target("assets", encode(path)), metadata)

@@ -553,6 +553,12 @@ class MigrationStatus(Model):
     trouble: str
 
 
+class Holders(Model):
+    """The assets that have some content, in either tier."""
+
+    assets: list[Asset]
+
+
 class DiscoveryProgress(Model):
     """How far a discovery is; it does not know of how many objects."""
 

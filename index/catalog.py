@@ -25,6 +25,7 @@ from index import (
     records,
     search,
     totals,
+    twins,
     uploads,
     warmth,
 )
@@ -224,6 +225,19 @@ class Catalog:
         row: int | None = 0
         while row is not None:
             some, row = await self._connection.submit(partial(read_figures, after=row))
+            found += some
+        return found
+
+    async def large_twins(self, sha256: str) -> Assets:
+        """Return the assets whose remote copy holds this content, if it has at least 1 MiB."""
+        return await self._connection.submit(lambda raw: twins.large(raw, sha256))
+
+    async def holding(self, *, sha256: str = "", md5: str = "") -> Assets:
+        """Return all assets that hold this content, in either tier, row by row. Others get their turn."""
+        found: Assets = []
+        row: int | None = 0
+        while row is not None:
+            some, row = await self._connection.submit(partial(twins.holding, sha256=sha256, md5=md5, after=row))
             found += some
         return found
 

@@ -102,6 +102,16 @@ _DISCOVERED: Final = "(?1, ?1, 'new', 1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 DISCOVER_MANY: Final = _DISCOVER.format(rows=", ".join([_DISCOVERED] * DISCOVERED_AT_ONCE))
 DISCOVER: Final = _DISCOVER.format(rows=_DISCOVERED)
 LAST_ROW: Final = "SELECT coalesce(max(row), 0) FROM asset"
+# asset_twin: the conditions are those of the index, word for word.
+LARGE_TWINS: Final = (
+    f"SELECT {COLUMNS} FROM asset INDEXED BY asset_twin WHERE proof_size >= 1048576"
+    " AND substr(proof_sha256, 1, 16) = substr(:sha256, 1, 16) AND proof_sha256 = :sha256"
+)
+# The primary key of `asset`.
+HOLDING: Final = (
+    f"SELECT {COLUMNS} FROM asset WHERE row > :after AND row <= :upto AND state <> 'gone'"
+    " AND (sha256 = :sha256 OR proof_sha256 = :sha256 OR proof_etag = :md5 OR json_extract(fields, '$.md5') = :md5)"
+)
 BURIED: Final = "SELECT id, max(generation) FROM event WHERE event = 'removed' GROUP BY id"
 RECORD_DISCOVERED: Final = (
     "INSERT INTO event (at, id, path, event, after, generation, reason)"

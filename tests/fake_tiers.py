@@ -110,6 +110,10 @@ class FakeCatalog:
         page = list(self.assets.values())[first : first + limit]
         return page, str(first + limit) if first + limit < len(self.assets) else None
 
+    async def holding(self, *, sha256: str = "", md5: str = "") -> list[Asset]:
+        digests = {sha256, md5}
+        return [each for each in self.assets.values() if each.proof and digests & {each.proof.sha256, each.proof.etag}]
+
     async def figures(self) -> list[Figure]:
         return [
             Figure(each.state, each.type or "", each.tags.get("campaign", ""), "image", 1, each.size, each.size)

@@ -21,6 +21,8 @@ SERVED_BY = {
     "BEYOND": "sqlite_autoindex_asset_2",
     "BELOW": "sqlite_autoindex_asset_2",
     "BY_INODE": "asset_inode",
+    "LARGE_TWINS": "asset_twin",
+    "HOLDING": "INTEGER PRIMARY KEY",
     "MISPLACED": "sqlite_autoindex_asset_1",
     "PLACED": "PRIMARY KEY",
     "MARK_EXPIRING": "sqlite_autoindex_asset_1",
@@ -113,7 +115,7 @@ def raw() -> Iterator[sqlite3.Connection]:
 
 def plan_of(raw: sqlite3.Connection, sql: str) -> list[str]:
     """Return how SQLite would do it, line by line."""
-    names = {"after", "upto", "directory", "first", "beyond", "now", "id", "type", "fields", "tags"}
+    names = {"sha256", "md5", "after", "upto", "directory", "first", "beyond", "now", "id", "type", "fields", "tags"}
     names |= {"ctime_ns", "disk_bytes", "mode", "links", "accessed", "heat", "size", "mtime_ns", "inode"}
     values = dict.fromkeys(names, 0) if ":" in sql else [0] * sql.count("?")
     if "?2" in sql:

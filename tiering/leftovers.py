@@ -9,9 +9,10 @@ from index.lifecycle import State
 from tiering.evidence import is_as_proven
 from tiering.metadata import Passport
 from tiering.store import NotFoundError, PreconditionError
+from tiering.twins import copy_source
 
 if TYPE_CHECKING:
-    from index.asset import Asset
+    from index.asset import Asset, Proof
     from index.catalog import Catalog
     from tiering.store import ObjectInfo, Store
 
@@ -54,6 +55,10 @@ class Leftovers:
             return is_as_proven(await self._store.head(owner.proof.key), owner.proof)
         except NotFoundError:
             return False
+
+    async def twin_of(self, asset: Asset, sha256: str) -> Proof | None:
+        """Return the remote copy of another asset that holds this content; None also where it is a small one."""
+        return copy_source(asset, await self._catalog.large_twins(sha256))
 
     async def _owner(self, passport: Passport) -> Asset | None:
         try:

@@ -251,7 +251,7 @@ class Sender:
         """
         proof = parcel.asset.proof
         if proof is None or proof.sha256 != parcel.digests.sha256:
-            return None
+            return await self._copy_of_twin(parcel, able)
         there = await self._look(parcel.key)
         if proof.key != parcel.key:
             # An earlier object of the same asset is superseded, whatever it holds.
@@ -263,6 +263,22 @@ class Sender:
             return await self._copy(parcel, proof, able)
         method = await self._prove(parcel, there, able) if proof.method is ProofMethod.CLAIMED else proof.method
         return Copy(there, method, "adopted") if method is not None else None
+
+    async def _copy_of_twin(self, parcel: Parcel, able: Capabilities) -> Copy | None:
+        """Copy a large content that another asset has in the store: a file that was moved is not sent again."""
+        proof = None
+        if parcel.body is None:
+            proof = await self._leftovers.twin_of(parcel.asset, parcel.digests.sha256)
+        there = None if proof is None else await self._look(parcel.key)
+        if proof is None or (there is not None and not self._leftovers.is_earlier(there, parcel.asset)):
+            return None
+        try:
+            copy = await self._copy(parcel, proof, able)
+        except RefusedError:
+            return None  # Who may write need not be allowed to copy.
+        if copy is not None:
+            await self._multipart.abandon(parcel.asset)
+        return copy
 
     async def _copy(self, parcel: Parcel, proof: Proof, able: Capabilities) -> Copy | None:
         try:
