@@ -73,7 +73,7 @@ def proof_view(proof: Proof | None) -> Json | None:
 def opened_view(opened: Opened, *, now: float) -> Json:
     """Return an open that is ready, or one that is not yet."""
     view: Json = {
-        "path": printable(str(opened.location)),
+        "path": printable(opened.location),
         "href": href_of(opened.location),
         "relative": printable(opened.asset.path),
         "state": opened.asset.state,

@@ -217,7 +217,7 @@ class FakeTiers:
         asset = self._get(path)
         hot = asset.state in HOT
         lease = self.leases.grant(asset.id) if hot else None
-        return Opened(asset=asset, hit=hot, ready=hot, location=self.root / path, lease=lease)
+        return Opened(asset=asset, hit=hot, ready=hot, location=str(self.root / path), lease=lease)
 
     async def content(self, path: RelPath, *, whole: bool) -> Content:
         await self._asked("content", path=path, whole=whole)

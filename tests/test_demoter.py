@@ -372,7 +372,7 @@ async def test_who_asks_for_it_meanwhile_gets_it_back_at_once(place: Place) -> N
         async with asyncio.timeout(10):
             opened = await core.tiers.open(asset.path, wait=0.0)
         assert opened.ready
-        assert opened.location.read_bytes() == CONTENT
+        assert core.on_disk("a.jpg") == CONTENT
         assert (await demotion).reason == "was asked for meanwhile"
         assert await core.state("a.jpg") is State.REPLICATED
 

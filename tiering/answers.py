@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
-    from pathlib import Path
 
     from index.asset import Asset, AssetId, RelPath, Sighting
     from index.lifecycle import State
@@ -29,7 +28,7 @@ class Opened:
     asset: Asset
     hit: bool
     ready: bool
-    location: Path
+    location: str
     lease: Lease | None = None
     expected: float | None = None
 

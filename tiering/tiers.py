@@ -61,6 +61,7 @@ class Tiers:
     ) -> None:
         self._catalog = catalog
         self._tree = tree
+        self._root = str(tree.root)
         self._reconciler = reconciler
         self._discovery = discovery
         self._promoter = promoter
@@ -157,7 +158,7 @@ class Tiers:
         return lease
 
     def _opened(self, asset: Asset, *, hit: bool, lease: Lease | None) -> Opened:
-        location = self._tree.root / asset.path
+        location = f"{self._root}/{asset.path}"
         return Opened(asset=asset, hit=hit, ready=lease is not None, location=location, lease=lease)
 
     async def _bring(self, asset: Asset) -> Asset:
