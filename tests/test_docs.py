@@ -48,6 +48,14 @@ NEVER_RAISED = {outcome.TierError, store.StoreError, tree.FileError}
 # --- every page
 
 
+def test_every_page_is_in_the_sites_contents() -> None:
+    """And no other; `make site` would end there."""
+    blocks = re.findall(r"```{toctree}\n(.*?)```", read("docs/index.md"), flags=re.DOTALL)
+    named = [line for block in blocks for line in block.split("\n") if line and not line.startswith(":")]
+    pages = {page.stem for page in (PROJECT / "docs").glob("*.md")} - {"index"}
+    assert sorted(named) == sorted([*pages, "adr/*", "../ARCHITECTURE", "../CHANGELOG"])
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(PROJECT)))
 def test_links_lead_somewhere(page: Path) -> None:
     """Every relative link names a file, and a heading of it where it names one."""
@@ -91,7 +99,7 @@ def test_every_page_is_reached_from_the_readme() -> None:
     """Nobody has to guess what there is."""
     linked = set(re.findall(r"\]\(([^)#]+)\)", read("README.md")))
     pages = {str(page.relative_to(PROJECT)) for page in PAGES if page.parent.name != "adr"}
-    assert pages - {"README.md"} <= linked
+    assert pages - {"README.md", "docs/index.md"} <= linked
     assert "docs/adr/" in linked
 
 
