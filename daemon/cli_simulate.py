@@ -98,7 +98,7 @@ def curve(
         Path | None, typer.Option("--plot", help="Draw it, too.", metavar="FILE.svg", readable=False)
     ] = None,
 ) -> None:
-    """Say what more disk would bring, or less, by what the daemon has seen since its start."""
+    """Say what more disk would bring, or less, by the reads that the daemon remembers."""
     given = options(context)
     found = given.client().curve()
     if plot_file is not None:

@@ -81,3 +81,25 @@ async def test_the_latest_are_remembered(place: Place, monkeypatch: pytest.Monke
         page, cursor = await core.catalog.accesses(0, limit=10)
         assert [(each.size, each.times) for each in page] == [(3, 1), (4, 1), (5, 2)]
         assert await core.catalog.accesses(cursor, limit=10) == ([], cursor)
+
+
+async def test_the_curve_knows_what_earlier_lives_read(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every read once, however often it is told and whatever is still to be written."""
+    monkeypatch.setattr(module, "PAGE", 2)
+    async with place.core() as core:
+        for name in "abc":
+            asset = await core.hot(name)
+            for _ in range(3):
+                core.accesses.record(asset, hit=True)
+        await core.accesses.flush()
+        await core.accesses.follow()
+        before = core.accesses._curve.read()
+    assert (before.assets, before.requests) == (3, 9)
+    async with place.core() as core:
+        core.accesses.record(await core.find("a"), hit=True)
+        for _ in range(2):
+            await core.accesses.follow()
+            assert core.accesses._curve.read() == before
+        await core.accesses.flush()
+        await core.accesses.follow()
+        assert core.accesses._curve.read().requests == 10

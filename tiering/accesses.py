@@ -42,14 +42,15 @@ class Accesses:
         capacity: Callable[[], int],
         clock: Callable[[], float],
     ) -> None:
-        """`curve` hears of all of them, too; `capacity` is how many bytes the hot tier may hold."""
+        """`curve` hears of all that the index remembers; `capacity` is how many bytes the hot tier may hold."""
         self._catalog = catalog
         self._thermometer = thermometer
         self._curve = curve
         self._capacity = capacity
         self._clock = clock
         self._recent: dict[AssetId, Use] = {}
-        self._sizes: dict[AssetId, int] = {}
+        self._told = 0
+        """The cursor of the last access that the curve has heard of."""
 
     def __repr__(self) -> str:
         return f"<Accesses {len(self._recent)} to write>"
@@ -58,12 +59,12 @@ class Accesses:
         """Somebody opened or read it now; a `hit` found it on disk."""
         _, times, misses = self._recent.get(asset.id, _UNUSED)
         self._recent[asset.id] = Use(self._clock(), times + 1, misses + (not hit))
-        self._sizes[asset.id] = asset.size
 
     async def run(self) -> None:
         """Write what was gathered now and then, for ever."""
         await self.prepare()
         while True:
+            await self.follow()
             await asyncio.sleep(FLUSH_SECONDS)
             await self.flush()
             await self.receive()
@@ -101,7 +102,6 @@ class Accesses:
     async def flush(self) -> None:
         """Write what was gathered."""
         batch, self._recent = self._recent, {}
-        sizes, self._sizes = self._sizes, {}
         if not batch:
             return
         self._measure()
@@ -109,8 +109,15 @@ class Accesses:
         with suppress(IndexFullError):
             await self._catalog.touch(batch)
             await self._remember()
-        reads = sorted((use.at, asset_id, sizes[asset_id], use.times) for asset_id, use in batch.items())
-        await asyncio.to_thread(self._curve.record, reads)
+
+    async def follow(self) -> None:
+        """Tell the curve what it has not heard yet: after a start all that is remembered, of earlier lives, too."""
+        while True:
+            page, self._told = await self._catalog.accesses(self._told, limit=PAGE)
+            if not page:
+                return
+            reads = [(each.at, str(each.asset), each.size, each.times) for each in page]
+            await asyncio.to_thread(self._curve.record, reads)
 
     async def receive(self) -> None:
         """Give heat to those on disk that have none yet: before that, no order by heat has them."""

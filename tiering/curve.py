@@ -151,7 +151,7 @@ class Curve:
         return self._threshold / _SPACE
 
     def record(self, reads: Iterable[tuple[float, str, int, int]]) -> None:
-        """Take in reads in their order: when, the asset's id, its size, how often."""
+        """Take in reads in their order: when, what names the asset for good, its size, how often."""
         for seconds, asset_id, size, times in reads:
             self._seen += times
             self._requests += times
