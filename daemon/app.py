@@ -46,6 +46,7 @@ from tiering.leases import LEASE_SECONDS, Leases
 from tiering.leftovers import Leftovers
 from tiering.mailbox import Mailbox
 from tiering.manifest import Manifest
+from tiering.measurer import Measurer
 from tiering.migration import Migration
 from tiering.multipart import Multipart
 from tiering.neighbours import Neighbours
@@ -67,6 +68,7 @@ from tiering.registry import Registry
 from tiering.rekeyer import Rekeyer
 from tiering.scrubber import Scrubber
 from tiering.sender import Means, Sender, Sizes
+from tiering.sidecars import Sidecars
 from tiering.space import Space
 from tiering.stocktaking import Stocktaking
 from tiering.stores.observed import ObservedStore
@@ -158,6 +160,8 @@ class Parts:
             "neighbours": self.neighbours.run(),
             **({} if self.mailbox is None else {"mailbox": self.mailbox.run()}),
             "sweeper": self.sweeper.run(),
+            "sidecars": Sidecars(self.catalog, self.tree, self.describer).run(),
+            "measurer": Measurer(self.catalog, self.tree).run(),
             "expiry": self.expiry.run(),
             "scrubber": self.scrubber.run(),
             "accesses": self.accesses.run(),

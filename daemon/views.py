@@ -50,7 +50,7 @@ def asset_view(asset: Asset, store_url: str) -> Json:
         "etag": asset_tag(asset),
         "generation": asset.generation,
         "type": asset.type,
-        "fields": dict(asset.fields),
+        "fields": dict(asset.all_fields),
         "tags": dict(asset.tags),
         "heat": asset.heat,
         "last_access": asset.last_access,

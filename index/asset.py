@@ -125,7 +125,8 @@ class Asset:
     of an older generation while an overwritten file waits for its upload. `overwrite` says that a person allowed this
     generation to replace a foreign object at its key; `purge`, of a tombstone, that the remote copy must still go.
     `checked_at` is when the store was last asked about the remote copy of a cold one. `heat` is the policy's: the more
-    wanted, the greater; None where nobody has asked yet.
+    wanted, the greater; None where nobody has asked yet. `measured` is what the content itself tells (width, height,
+    duration), None where nobody has looked yet.
     """
 
     id: AssetId
@@ -155,6 +156,7 @@ class Asset:
     purge: bool = False
     checked_at: float = 0.0
     heat: float | None = None
+    measured: Mapping[str, str] | None = None
 
     @property
     def size(self) -> int:
@@ -162,6 +164,11 @@ class Asset:
         if self.fingerprint is not None:
             return self.fingerprint.size
         return self.proof.size if self.proof is not None else 0
+
+    @property
+    def all_fields(self) -> Mapping[str, str]:
+        """What the content tells, and what people say, which comes first."""
+        return {**(self.measured or {}), **self.fields}
 
     @property
     def is_described(self) -> bool:

@@ -399,6 +399,43 @@ class Catalog:
 
         return await self._commits.share(work)
 
+    async def describe_late(
+        self, before: Asset, *, type: str | None, fields: Mapping[str, str], tags: Mapping[str, str]
+    ) -> bool:
+        """Set all three, and have the remote copy follow, unless something else is said of it now than `before`.
+
+        Return whether that was so. Raise UnknownAssetError, IndexFullError.
+        """
+        columns = {"id": before.id, **description_columns(type, fields, tags)}
+
+        def work(raw: sqlite3.Connection) -> bool:
+            now = ledger.get(raw, before.id)
+            if (now.type, now.fields, now.tags) != (before.type, before.fields, before.tags):
+                return False
+            raw.execute(queries.DESCRIBE, columns)
+            misplaced.mark(raw, [before.id])
+            return True
+
+        is_set = await self._commits.share(work, patient=False)
+        self.misplaced.set()
+        return is_set
+
+    # What contents measure
+
+    async def unmeasured(self, *, after: int, limit: int) -> tuple[Assets, int]:
+        """Return a page of the replicated assets beyond a row that were never measured, and the last row, else 0."""
+
+        def work(raw: sqlite3.Connection) -> tuple[Assets, int]:
+            rows = raw.execute(queries.UNMEASURED, (after, limit)).fetchall()
+            return [asset_from(row[1:]) for row in rows], rows[-1][0] if rows else 0
+
+        return await self._connection.submit(work)
+
+    async def note_measured(self, found: Iterable[tuple[Asset, Mapping[str, str]]]) -> None:
+        """Keep what was measured of each content; of one that was overwritten meanwhile, nothing."""
+        rows = [(json.dumps(dict(measured)), asset.id, asset.generation) for asset, measured in found]
+        await self._commits.share(lambda raw: raw.executemany(queries.MEASURE, rows).rowcount)
+
     # Remote copies that are to follow what is said
 
     async def misplace(self, ids: Collection[AssetId]) -> int:

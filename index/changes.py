@@ -180,6 +180,7 @@ def _changed(asset: Asset, change: Change, now: float) -> dict[str, Any]:
         "generation": asset.generation + 1,
         "sha256": None,
         "content_type": None,
+        "measured": None,
         "failure": None,
         "overwrite": False,
         "purge": False,

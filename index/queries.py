@@ -141,6 +141,13 @@ SET_HEAT: Final = "UPDATE asset SET heat = ? WHERE row = ?"
 PIN: Final = "UPDATE asset SET pinned = ?1 WHERE id = ?2 AND pinned <> ?1 AND state <> 'gone'"
 DESCRIBE: Final = "UPDATE asset SET type = :type, fields = :fields, tags = :tags WHERE id = :id"
 
+# asset_unmeasured
+UNMEASURED: Final = (
+    f"SELECT row, {COLUMNS} FROM asset INDEXED BY asset_unmeasured WHERE measured IS NULL AND state = 'replicated'"
+    " AND row > ? ORDER BY row LIMIT ?"
+)
+MEASURE: Final = "UPDATE asset SET measured = ? WHERE id = ? AND generation = ? AND measured IS NULL"
+
 # The primary key of `misplaced`.
 MISPLACE: Final = (
     "INSERT INTO misplaced (asset_id) SELECT id FROM asset WHERE id = :id AND (state NOT IN ('new', 'stuck', 'gone')"

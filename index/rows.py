@@ -28,7 +28,7 @@ COLUMNS: Final = (
     "id, path, state, generation, size, mtime_ns, inode, ctime_ns, disk_bytes, mode, links, sha256, content_type,"
     " proof_key, proof_etag, proof_size, proof_sha256, proof_generation, proof_mtime_ns, proof_mode, proof_method,"
     " proof_at, pinned, type, fields, tags, discovered_at, changed_at, due_at, last_access, access_count, promoted_at,"
-    " failure_code, failure_message, failure_attempts, failure_retry_at, overwrite, purge, checked_at, heat"
+    " failure_code, failure_message, failure_attempts, failure_retry_at, overwrite, purge, checked_at, heat, measured"
 )
 """In the order that `asset_from` expects."""
 
@@ -91,6 +91,7 @@ def asset_from(row: Row) -> Asset:
             purge=row[37] == 1,
             checked_at=row[38],
             heat=row[39],
+            measured=None if row[40] is None else _words(row[40]),
         )
     except (KeyError, ValueError, TypeError, AttributeError) as error:
         raise CorruptIndexError(f"the row of asset {row[0]!r} makes no sense ({error!r})") from error
@@ -144,6 +145,7 @@ def columns_of(asset: Asset) -> dict[str, Any]:
         "purge": int(asset.purge),
         "checked_at": asset.checked_at,
         "heat": asset.heat,
+        "measured": None if asset.measured is None else json.dumps(dict(asset.measured)),
     }
 
 

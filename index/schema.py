@@ -272,7 +272,36 @@ _EIGHTH: Final = ("UPDATE asset SET heat = NULL WHERE heat IS NOT NULL", "DELETE
 # What large contents are known by: small ones are sent again as cheaply as they are looked for.
 _NINTH: Final = ("CREATE INDEX asset_twin ON asset (substr(proof_sha256, 1, 16)) WHERE proof_size >= 1048576",)
 
-MIGRATIONS: Final = (_FIRST, _SECOND, _THIRD, _FOURTH, _FIFTH, _SIXTH, _SEVENTH, _EIGHTH, _NINTH)
+# What contents measure, as words beside what people say.
+
+
+def _all_words(row: str) -> str:
+    return f"{_words(row)} UNION ALL SELECT 'field.' || key, value FROM json_each({row}.measured)"
+
+
+def _says(row: str) -> str:
+    return f"({_is_described(row)} OR {row}.measured <> '{{}}')"
+
+
+_SAY_ALL: Final = f"INSERT OR IGNORE INTO word SELECT name, value, new.path FROM ({_all_words('new')});"
+_UNSAY_ALL: Final = (
+    "DELETE FROM word WHERE asset_path = old.path"
+    f" AND (name, value) IN (SELECT name, value FROM ({_all_words('old')}));"
+)
+
+_TENTH: Final = (
+    "ALTER TABLE asset ADD COLUMN measured TEXT",
+    "CREATE INDEX asset_unmeasured ON asset (state) WHERE measured IS NULL AND state = 'replicated'",
+    "DROP TRIGGER asset_described",
+    "DROP TRIGGER asset_redescribed",
+    "DROP TRIGGER asset_undescribed",
+    f"CREATE TRIGGER asset_described AFTER INSERT ON asset WHEN {_says('new')} BEGIN {_SAY_ALL} END",
+    f"""CREATE TRIGGER asset_redescribed AFTER UPDATE OF path, type, fields, tags, measured ON asset
+        WHEN {_says("old")} OR {_says("new")} BEGIN {_UNSAY_ALL} {_SAY_ALL} END""",
+    f"CREATE TRIGGER asset_undescribed AFTER DELETE ON asset WHEN {_says('old')} BEGIN {_UNSAY_ALL} END",
+)
+
+MIGRATIONS: Final = (_FIRST, _SECOND, _THIRD, _FOURTH, _FIFTH, _SIXTH, _SEVENTH, _EIGHTH, _NINTH, _TENTH)
 """What makes version n + 1 of version n. Released ones are never edited, only followed by another."""
 
 _TABLES: Final = frozenset({"asset", "total", "event", "upload", "part", "fact"})

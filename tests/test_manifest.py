@@ -16,6 +16,7 @@ from tiering.keys import MirrorLayout
 from tiering.layouts import named
 from tiering.manifest import KEY, MARKER, PAGES, Manifest, is_manifest
 from tiering.rollout import Mode, Rollout
+from tiering.stocktaking import Stocktaking
 from tiering.store import Attributes, NotFoundError, UnavailableError
 from tiering.stores.faulty import Fail
 from tiering.verifier import Verifier
@@ -170,6 +171,11 @@ async def test_it_is_nobodys_asset(place: Place) -> None:
     async with place.core(layout=named("creative")) as core:
         await core.discovery.discover()
         assert [asset.path for asset in await core.assets()] == ["a.jpg"]
+        taking = Stocktaking(
+            core.catalog, core.store, MirrorLayout(), is_ignored=lambda _: False, host="root", clock=core.clock
+        )
+        *_, inventory = [step async for step in taking.take(sync=True, foreign=True)]
+        assert (inventory.strangers, inventory.lacking, inventory.foreign) == (0, (), ())
     assert named("creative").parse(KEY) is None
 
 
@@ -225,7 +231,7 @@ async def test_changes_are_gathered(place: Place, monkeypatch: pytest.MonkeyPatc
         running = asyncio.create_task(a_manifest(core).run())
         try:
             async with asyncio.timeout(20):
-                while core.store.calls["put"] == puts:  # noqa: ASYNC110 - the store sets no event
+                while KEY not in await keys(core):  # noqa: ASYNC110 - the store sets no event
                     await asyncio.sleep(0.001)
         finally:
             running.cancel()

@@ -52,6 +52,8 @@ SERVED_BY = {
     "UNHEATED": "asset_unheated",
     "HEATED": "INTEGER PRIMARY KEY",
     "SET_HEAT": "INTEGER PRIMARY KEY",
+    "UNMEASURED": "asset_unmeasured",
+    "MEASURE": "sqlite_autoindex_asset_1",
     "PIN": "sqlite_autoindex_asset_1",
     "DESCRIBE": "sqlite_autoindex_asset_1",
     "RECORD_DISCOVERED": "INTEGER PRIMARY KEY",

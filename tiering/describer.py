@@ -73,14 +73,15 @@ class Describer:
 
     def look(self, path: RelPath) -> Label:
         """Return what the sidecar says, else the rules. Blocking."""
-        return self._sidecar(path) or self._by_path(path)
+        return self.sidecar(path) or self.by_path(path)
 
-    def _by_path(self, path: RelPath) -> Label:
+    def by_path(self, path: RelPath) -> Label:
+        """Return what the rules say."""
         found = (rule.read(path) for rule in self._rules)
         return next((label for label in found if label is not None), Label())
 
-    def _sidecar(self, path: RelPath) -> Label:
-        """Return what the sidecar says; nothing where there is none, or where it makes no sense, which is logged."""
+    def sidecar(self, path: RelPath) -> Label:
+        """Return what the sidecar says; nothing where there is none, or no sense in it, which is logged. Blocking."""
         sidecar = RelPath(path + SIDECAR)
         try:
             fd = self._tree.open(sidecar)

@@ -204,7 +204,7 @@ def entry(asset: Asset) -> dict[str, Any]:
         "path": printable(asset.path),
         "key": proof.key if proof else None,
         "type": asset.type,
-        "fields": dict(sorted(asset.fields.items())),
+        "fields": dict(sorted(asset.all_fields.items())),
         "tags": dict(sorted(asset.tags.items())),
         "content_type": asset.content_type,
         "size": proof.size if proof else None,

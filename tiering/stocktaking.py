@@ -16,6 +16,7 @@ from index.errors import UnknownAssetError
 from tiering.answers import Inventory, Stray
 from tiering.discovery import AT_ONCE, found_in, newest
 from tiering.evidence import read_sha256
+from tiering.manifest import is_manifest
 from tiering.store import ArchivedError, CorruptError, NotFoundError, PreconditionError
 from tiering.workers import for_each
 
@@ -119,6 +120,8 @@ class Stocktaking:
             try:
                 head = await self._store.head(info.key)
             except NotFoundError:
+                return
+            if is_manifest(head):
                 return
             each = found_in(head, host=self._host, now=self._clock())
             if each is None and foreign:
