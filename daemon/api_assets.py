@@ -10,6 +10,7 @@ from daemon.problem import ApiError
 from daemon.responses import json_response
 from daemon.route import Route
 from daemon.views import asset_view, explanation_view
+from index.asset import printable
 from index.listing import Key, Order, Query
 
 if TYPE_CHECKING:
@@ -63,6 +64,13 @@ async def find_holders(service: Service, call: Call) -> StreamResponse:
         raise ApiError(400, "bad-input", "exactly one of sha256 and md5 is needed", hint="in hexadecimal, lower case")
     found = await service.catalog.holding(sha256=asked.sha256 or "", md5=asked.md5 or "")
     return json_response({"assets": [asset_view(asset, service.store_url) for asset in found]})
+
+
+async def list_paths(service: Service, call: Call) -> StreamResponse:
+    """Answer what a path may become that begins so."""
+    asked = call.query(bodies.PathsQuery)
+    found = await service.catalog.children(asked.prefix, limit=asked.limit)
+    return json_response({"paths": [path for path in found if path == printable(path)]})
 
 
 async def get_asset(service: Service, call: Call) -> StreamResponse:
@@ -119,6 +127,14 @@ ROUTES: Final = (
         summary="List assets, or search for them",
         query=bodies.AssetsQuery,
         answers={200: models.AssetPage},
+    ),
+    Route(
+        method="GET",
+        template="/v1/paths",
+        handler=list_paths,
+        summary="What a path may become that begins so: names, as far as the next slash",
+        query=bodies.PathsQuery,
+        answers={200: models.Paths},
     ),
     Route(
         method="GET",

@@ -166,6 +166,13 @@ class AssetsQuery(Filter):
     cursor: Annotated[str, Field(pattern="^[A-Za-z0-9_-]+$")] | None = None
 
 
+class PathsQuery(Model):
+    """What paths begin with."""
+
+    prefix: str = ""
+    limit: Annotated[int, Field(ge=1, le=1000)] = 1000
+
+
 class ContentQuery(Model):
     """Which content: one of its digests, in hexadecimal."""
 

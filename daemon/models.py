@@ -89,6 +89,12 @@ class AssetPage(Model):
     cursor: str | None
 
 
+class Paths(Model):
+    """Paths in order, each as far as its next slash; those that are not UTF-8 are left out."""
+
+    paths: list[str]
+
+
 class Lease(Model):
     """A promise to keep an asset hot until `expires`."""
 

@@ -29,7 +29,8 @@ from index import (
     uploads,
     warmth,
 )
-from index.asset import Asset, AssetId, RelPath, path_to_bytes
+from index.asset import Asset, AssetId, RelPath, path_from_bytes, path_to_bytes
+from index.children import read_children
 from index.commits import Commits
 from index.connection import Connection
 from index.expiring import Mark
@@ -163,6 +164,12 @@ class Catalog:
         if upto is None:
             return await self._known(queries.BEYOND, where)
         return await self._known(queries.BETWEEN, where | {"upto": path_to_bytes(upto)})
+
+    async def children(self, prefix: str, *, limit: int) -> list[RelPath]:
+        """Return the first paths that begin so, in order, each as far as its next slash; tombstones not counted."""
+        raw = prefix.encode("utf-8", "surrogateescape")
+        found = await self._connection.submit(lambda connection: read_children(connection, raw, limit))
+        return [path_from_bytes(each) for each in found]
 
     async def below(self, directory: RelPath) -> Knowns:
         """Return what is known, tombstones not counted, of this path and all beneath it; of everything for ""."""

@@ -24,6 +24,7 @@ BELOW: Final = (
     f"SELECT {KNOWN_COLUMNS} FROM asset"
     " WHERE (path = :directory OR path > :first AND path < :beyond) AND state <> 'gone' ORDER BY path"
 )
+FIRST_FROM: Final = "SELECT path FROM asset WHERE path >= ? AND state <> 'gone' ORDER BY path LIMIT 1"
 # asset_inode
 BY_INODE: Final = f"SELECT {KNOWN_COLUMNS} FROM asset WHERE inode = ? AND size = ? AND mtime_ns = ?"
 

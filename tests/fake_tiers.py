@@ -114,6 +114,9 @@ class FakeCatalog:
         digests = {sha256, md5}
         return [each for each in self.assets.values() if each.proof and digests & {each.proof.sha256, each.proof.etag}]
 
+    async def children(self, prefix: str, *, limit: int) -> list[RelPath]:
+        return [asset.path for path, asset in sorted(self.assets.items()) if path.startswith(prefix)][:limit]
+
     async def figures(self) -> list[Figure]:
         return [
             Figure(each.state, each.type or "", each.tags.get("campaign", ""), "image", 1, each.size, each.size)

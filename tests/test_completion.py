@@ -9,20 +9,20 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import unquote
 
 import pytest
 import typer
 from pages import PROJECT
-from stub import Answer, Stub, asset
+from stub import Answer, Request, Stub
 
 from daemon.cli import build
-from daemon.completing import candidates
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import ModuleType
 
-ASSETS = ["shoot/0001.jpg", "shoot/0002.jpg", "shoot 2/a b.jpg", "other.bin"]
+ASSETS = ["shoot/0001.jpg", "shoot/0002.jpg", "shoot 2/a b.jpg", "other.bin", "c\x1b[2J"]
 SLOW = {
     "dataclasses",
     "inspect",
@@ -59,8 +59,15 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def daemon(tmp_path: Path) -> Iterator[Stub]:
     """Somebody who knows these assets."""
     with Stub(tmp_path / "s") as stub:
-        stub.answers["GET /v1/assets"] = Answer({"assets": [asset(path) for path in ASSETS], "cursor": None})
+        stub.answers["GET /v1/paths"] = paths_of
         yield stub
+
+
+def paths_of(asked: Request) -> Answer:
+    """Answer as the daemon does."""
+    prefix = unquote(asked.target.partition("prefix=")[2])
+    ends = {path: path.find("/", len(prefix)) for path in ASSETS if path.startswith(prefix)}
+    return Answer({"paths": sorted({path if end < 0 else path[: end + 1] for path, end in ends.items()})})
 
 
 def complete(pages: Path, socket: Path, *words: str) -> list[str]:
@@ -88,6 +95,7 @@ def complete(pages: Path, socket: Path, *words: str) -> list[str]:
         (["promote", "sho"], ["shoot/", "shoot\\ 2/"]),
         (["promote", "other.bin", "shoot/"], ["shoot/0001.jpg", "shoot/0002.jpg"]),
         (["pin", "shoot\\ 2/"], ["shoot\\ 2/a\\ b.jpg"]),
+        (["pin", "c"], [""]),
         (["pin", "nothing"], [""]),
         (["status", ""], [""]),
         (["no-such-command", ""], [""]),
@@ -172,12 +180,6 @@ def parts(text: str) -> Iterator[list[str]]:
 def test_without_a_daemon_nothing_is_offered(pages: Path, tmp_path: Path) -> None:
     """Nor said: there is no place for it."""
     assert complete(pages, tmp_path / "gone", "promote", "a") == [""]
-
-
-def test_candidates_end_at_the_next_slash() -> None:
-    """What would play with the terminal is left out."""
-    assert candidates("", ["a/b", "a/c", "b", "c\x1b[2J"]) == ["a/", "b"]
-    assert candidates("a/", ["a/b/c", "a/b/d", "a/e", "x"]) == ["a/b/", "a/e"]
 
 
 def test_nothing_slow_is_imported() -> None:

@@ -27,6 +27,7 @@ GET /v1/glance
 GET /v1/stats
 GET /v1/assets
 GET /v1/holders
+GET /v1/paths
 GET /v1/assets/{path}
 PUT /v1/assets/{path}
 PATCH /v1/assets/{path}
@@ -139,6 +140,7 @@ def test_no_model_is_forgotten(described: dict[str, Any]) -> None:
         "AssetsQuery",
         "OpenQuery",
         "EventsQuery",
+        "PathsQuery",
         "RetentionQuery",
         "NoQuery",
         "ContentQuery",

@@ -20,6 +20,7 @@ SERVED_BY = {
     "BETWEEN": "sqlite_autoindex_asset_2",
     "BEYOND": "sqlite_autoindex_asset_2",
     "BELOW": "sqlite_autoindex_asset_2",
+    "FIRST_FROM": "sqlite_autoindex_asset_2",
     "BY_INODE": "asset_inode",
     "LARGE_TWINS": "asset_twin",
     "HOLDING": "INTEGER PRIMARY KEY",
