@@ -116,6 +116,7 @@ def test_the_commands_are_the_contracts() -> None:
     """These and no others, each with a help text."""
     words = "serve status list search get upload download promote demote pin unpin retry rm explain events stats verify"
     words += " drain resume doctor register presign simulate curve top validate estimate tier-manage"
+    words += " discover find-local ui"
     assert set(NAMES) == set(words.split())
     assert all(command.__doc__ for group in cli.COMMANDS.values() for command in group)
 
