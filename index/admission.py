@@ -154,8 +154,9 @@ def _is_superseded(known: Asset, found: FoundObject) -> bool:
         is_older = known.proof is None or known.proof.generation < found.proof.generation
         return is_older and known.path == found.path and not found.elsewhere
     if known.state is State.GONE:
-        # Only another host can have made anew what was removed here; what it made before stays removed.
-        is_another = known.id != found.id or known.generation < found.proof.generation
+        # What was removed here is not in the store any more: at its path is what another host has made of it since.
+        # Elsewhere may lie what it was before it was renamed, which stays removed.
+        is_another = known.path == found.path or known.generation < found.proof.generation
         return found.elsewhere and not known.purge and is_another
     return known.state in {State.COLD, State.DAMAGED} and succeeds(found, known)
 

@@ -255,3 +255,33 @@ async def test_nobody_prunes_what_another_host_sent(tmp_path: Path) -> None:
         await there.store.put("b", b"body", Attributes(metadata=(await there.store.head("a")).metadata))
         async for done in here.migration._pruner.prune(dry_run=True):
             assert done.removed == 0
+
+
+async def test_who_has_counted_further_has_not_seen_more(tmp_path: Path) -> None:
+    """Written twice here since, and of a higher number than what the other host sent: that is still a conflict."""
+    async with two_hosts(tmp_path) as (here, there):
+        await there.hot("a", FIRST)
+        await look(here)
+        await here.read("a")
+        await overwrite(there, "a", SECOND)
+        for content in (FIRST + b"!", THIRD):
+            plant(here.tree, "a", content)
+            await here.scan()
+        await here.upload_all()
+        loser = await here.find("a")
+        assert (loser.state, loser.failure and loser.failure.code) == (State.STUCK, "conflict")
+
+
+async def test_who_gives_his_own_bytes_up_gets_the_others(tmp_path: Path) -> None:
+    """Also where he says so with `rm`, which leaves alone what the other host has sent."""
+    async with two_hosts(tmp_path) as (here, there):
+        await there.hot("a", FIRST)
+        await look(here)
+        await overwrite(there, "a", SECOND)
+        await overwrite(here, "a", THIRD)
+        assert await here.state("a") is State.STUCK
+        await here.registry.remove(RelPath("a"))
+        await here.registry._purge_all()
+        await look(here)
+        assert await here.read("a") == SECOND
+        assert await there.read("a") == SECOND

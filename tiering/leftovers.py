@@ -41,11 +41,15 @@ class Leftovers:
     async def is_one(self, there: ObjectInfo) -> bool:
         """Whether the object is an older generation of an asset whose present one is proven, freshly, at another key.
 
+        What another host wrote is none: that it is older is only what we know of it.
+
         Raise PreconditionError where it is still the asset's only copy in the store, and the next is on its way.
         """
         passport = Passport.from_metadata(there.metadata or {})
-        owner = await self._owner(passport) if passport is not None else None
-        if passport is None or owner is None or owner.proof is None or owner.generation <= passport.generation:
+        if passport is None or passport.is_from_elsewhere(self.host):
+            return False
+        owner = await self._owner(passport)
+        if owner is None or owner.proof is None or owner.generation <= passport.generation:
             return False
         if owner.proof.key == there.key:
             if owner.state in _ON_ITS_WAY:

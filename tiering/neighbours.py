@@ -88,7 +88,7 @@ class Neighbours:
         due = time.monotonic() + self._every
         while True:
             with suppress(TimeoutError):
-                async with asyncio.timeout(AGAIN_SECONDS):
+                async with asyncio.timeout(min(AGAIN_SECONDS, self._every or AGAIN_SECONDS)):
                     await self._hurry.wait()
             self._hurry.clear()
             await self.give_way()
