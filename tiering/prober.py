@@ -54,6 +54,11 @@ class Prober:
             capabilities={} if able is None else asdict(able),
         )
 
+    async def ask(self) -> None:
+        """Ask once. Raise what the store raises."""
+        self.capabilities = await probe(self._store, name=self._name)
+        self.reason = ""
+
     async def run(self) -> None:
         """Ask until there is an answer by which assets may be demoted."""
         while True:
