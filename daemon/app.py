@@ -24,6 +24,7 @@ from daemon.thresholds import residence, retention, rollout, rules, watermarks
 from daemon.trouble import Trouble
 from daemon.watchdog import Pulse, Watchdog
 from tiering.accesses import Accesses
+from tiering.ageing import Ageing
 from tiering.classes import Classes
 from tiering.clearance import Clearance
 from tiering.couriers import Couriers
@@ -162,6 +163,7 @@ class Parts:
             "sweeper": self.sweeper.run(),
             "sidecars": Sidecars(self.catalog, self.tree, self.describer).run(),
             "measurer": Measurer(self.catalog, self.tree).run(),
+            "ageing": self.ageing.run(),
             "expiry": self.expiry.run(),
             "scrubber": self.scrubber.run(),
             "accesses": self.accesses.run(),
@@ -338,6 +340,11 @@ class Parts:
             clock=time.time,
             rollout=self.planner.rollout,
         )
+
+    @cached_property
+    def ageing(self) -> Ageing:
+        """What has remote copies change their storage class as they get older."""
+        return Ageing(self.catalog, self.store, self.rekeyer, classes=self.classes, clock=time.time)
 
     @cached_property
     def migration(self) -> Migration:

@@ -249,7 +249,7 @@ def _origins(names: tuple[str, ...]) -> tuple[str, ...]:
     return names
 
 
-_CLASS_RULE: Final = re.compile(r"([A-Z][A-Z_0-9]*)((?: +(?:type|above)=\S+)*)")
+_CLASS_RULE: Final = re.compile(r"([A-Z][A-Z_0-9]*)((?: +(?:type|above|after)=\S+)*)")
 
 
 def class_rule(text: str) -> ClassRule:
@@ -258,7 +258,9 @@ def class_rule(text: str) -> ClassRule:
     said = dict(word.split("=", 1) for word in found[2].split()) if found else {}
     if found is None or len(said) != len(found[2].split()):
         raise ValueError(text)
-    return ClassRule(found[1], said.get("type", ""), parse_size(said["above"]) if "above" in said else 0)
+    above = parse_size(said["above"]) if "above" in said else 0
+    after = parse_duration(said["after"]).total_seconds() if "after" in said else 0.0
+    return ClassRule(found[1], said.get("type", ""), above, after)
 
 
 def _rules_above(texts: tuple[str, ...]) -> tuple[str, ...]:
@@ -284,7 +286,7 @@ def _class_rules(texts: tuple[str, ...]) -> tuple[str, ...]:
         try:
             class_rule(text)
         except ValueError:
-            right = "should be a list of rules, as in ['GLACIER_IR type=video/ above=1GiB', 'STANDARD_IA above=1MiB']"
+            right = "should be a list of rules, as in ['GLACIER_IR type=video/ above=1GiB', 'STANDARD_IA after=30d']"
             raise wrong(right) from None
     return texts
 

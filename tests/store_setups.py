@@ -42,6 +42,9 @@ class Setup(Protocol):
     tells_parts: bool
     """Whether the ETag of an object that was made of parts tells of their MD5s. Only S3 has such."""
 
+    copies_parts: bool
+    """Whether a copy of a part has the MD5 of its bytes. SeaweedFS tells that of what it makes of them inside."""
+
     async def again(self) -> Store:
         """Open the same place once more, as another process would."""
 
@@ -59,6 +62,7 @@ class MemorySetup:
     lists_in_key_order = True
     knows_uploads = True
     tells_parts = True
+    copies_parts = True
 
     def __init__(self) -> None:
         self._store = MemoryStore()
@@ -94,6 +98,7 @@ class FileSetup:
     lists_in_key_order = True
     knows_uploads = True
     tells_parts = True
+    copies_parts = True
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
@@ -125,6 +130,7 @@ class S3Setup:
         self.lists_in_key_order = is_moto
         self.knows_uploads = not is_moto
         self.tells_parts = True
+        self.copies_parts = is_moto
         self.settings = S3Settings(
             bucket=BUCKET, prefix=f"deep/{uuid.uuid4().hex[:12]}", endpoint=endpoint, region="us-east-1"
         )
@@ -159,6 +165,7 @@ class GcsSetup:
     lists_in_key_order = True
     knows_uploads = True
     tells_parts = False
+    copies_parts = True
 
     def __init__(self, endpoint: str) -> None:
         self.settings = GcsSettings(bucket=BUCKET, prefix=f"deep/{uuid.uuid4().hex[:12]}", endpoint=endpoint)
@@ -191,6 +198,7 @@ class AzureSetup:
     lists_in_key_order = False
     knows_uploads = True
     tells_parts = False
+    copies_parts = True
 
     def __init__(self, endpoint: str) -> None:
         self.settings = AzureSettings(container=BUCKET, prefix=f"deep/{uuid.uuid4().hex[:12]}", endpoint=endpoint)

@@ -9,7 +9,7 @@ from core import a_place
 
 from daemon.fields import class_rule
 from tiering.classes import FLOORS, Classes, ClassRule
-from tiering.store import Attributes
+from tiering.store import Attributes, ObjectInfo
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -54,6 +54,8 @@ def test_never_below_a_floor(storage_class: str) -> None:
         ("X above=much", "much"),
         ("X type=a type=b", "type=b"),
         ("X type=", "type="),
+        ("X after=", "after="),
+        ("X after=soon", "soon"),
     ],
 )
 def test_what_is_no_rule(text: str, told: str) -> None:
@@ -82,3 +84,45 @@ async def test_it_goes_with_the_object(tmp_path: Path, monkeypatch: pytest.Monke
         await core.scan()
         await core.upload_all()
     assert seen == [("put", "USUAL"), ("put", None), ("create_upload", "LARGE"), ("copy", "USUAL")]
+
+
+DAY = 86_400.0
+AGED = Classes(
+    tuple(map(class_rule, ("GLACIER_IR type=video/ after=90d", "STANDARD_IA above=200KiB after=30d", "STANDARD")))
+)
+
+
+@pytest.mark.parametrize(
+    ("content_type", "size", "present", "days", "expected"),
+    [
+        ("video/mp4", 1 << 20, "STANDARD", 29, None),
+        ("video/mp4", 1 << 20, "STANDARD", 30, "STANDARD_IA"),
+        ("video/mp4", 1 << 20, "STANDARD", 90, "GLACIER_IR"),
+        ("video/mp4", 1 << 20, "STANDARD_IA", 90, "GLACIER_IR"),
+        ("video/mp4", 1 << 20, "GLACIER_IR", 400, None),
+        ("video/mp4", 100 * KIB, "STANDARD", 400, None),
+        ("image/png", 1 << 20, "STANDARD", 400, "STANDARD_IA"),
+        ("image/png", 1 << 20, "STANDARD_IA", 400, None),
+        ("image/png", 1 << 20, "GLACIER_IR", 89, None),
+        ("image/png", 1 << 20, "GLACIER_IR", 90, "STANDARD_IA"),
+        ("image/png", 1 << 20, "DEEP_ARCHIVE", 4000, None),
+        ("image/png", 1 << 20, "GLACIER", 4000, None),
+        ("image/png", 1 << 20, None, 4000, None),
+    ],
+)
+def test_what_is_due(content_type: str, size: int, present: str | None, days: int, expected: str | None) -> None:
+    """By age and by the first rule that fits; no class is left before its time, no archive, none below its size."""
+    info = ObjectInfo("k", size, "e", 0.0, storage_class=present)
+    assert AGED.due(info, None, content_type, now=days * DAY) == expected
+
+
+def test_a_rule_that_does_not_wait_changes_nothing() -> None:
+    """What was put elsewhere by hand, or by the bucket's own lifecycle, stays there."""
+    classes = Classes((ClassRule("STANDARD_IA"),))
+    info = ObjectInfo("k", 1 << 20, "e", 0.0, storage_class="STANDARD")
+    assert classes.due(info, None, "", now=400 * DAY) is None
+
+
+def test_a_rule_that_waits_is_not_for_what_is_new() -> None:
+    """An upload has no age yet."""
+    assert AGED.choose(None, "video/mp4", 1 << 20) == "STANDARD"

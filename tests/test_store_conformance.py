@@ -465,6 +465,24 @@ async def test_copy_onto_itself(store: Store) -> None:
     assert await read(store, "key") == b"content"
 
 
+async def test_copy_of_parts_onto_itself(store: Store, setup: Setup) -> None:
+    """Whoever reads it meanwhile goes by its ETag: where that tells of parts it stays, with other attributes."""
+    upload_id, parts = await upload(store, "big", [b"p" * PART, b"tail"])
+    info = await store.complete("big", upload_id, parts)
+    attributes = Attributes("image/png", {"new": "2"})
+    if not setup.copies_parts:
+        with pytest.raises(RefusedError):
+            await store.copy("big", "big", attributes, etag=info.etag)
+        assert await store.head("big") == info
+        assert [page async for page in store.list_uploads()] == []
+        return
+    copy = await store.copy("big", "big", attributes, etag=info.etag)
+    assert (copy.size, copy.content_type, copy.metadata) == (PART + 4, "image/png", {"new": "2"})
+    assert copy.etag == info.etag or not setup.tells_parts
+    assert await read(store, "big", start=PART - 1) == b"ptail"
+    assert [page async for page in store.list_uploads()] == []
+
+
 async def test_copy_of_another_etag(store: Store) -> None:
     """What is not the object that was meant is not copied."""
     old = await store.put("key", b"old", PLAIN)

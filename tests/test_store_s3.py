@@ -523,6 +523,32 @@ async def test_foreign_object_of_the_same_bytes(setup: S3Setup) -> None:
     await store.abort("key", ours)
 
 
+@pytest.mark.parametrize("count", [1, 2])
+async def test_a_class_is_changed_where_the_object_is(moto_endpoint: str, stack: AsyncExitStack, count: int) -> None:
+    """In one piece or in its parts: the listing tells the new class, the ETag stays, and so do the metadata."""
+    setup = S3Setup(moto_endpoint, is_moto=True)
+    stack.push_async_callback(setup.close)
+    store = await setup.again()
+    said = Attributes("video/mp4", {"tierd-id": "7"})
+    if count == 1:
+        before = await store.put("film", b"x", said)
+    else:
+        upload_id = await store.create_upload("film", said)
+        bodies = [b"p" * PART, b"x"]
+        parts = [
+            await store.put_part("film", upload_id, number, body, md5=hashlib.md5(body).digest())
+            for number, body in enumerate(bodies, start=1)
+        ]
+        before = await store.complete("film", upload_id, parts)
+    assert [info.storage_class async for page in store.list() for info in page] == ["STANDARD"]
+    after = await store.copy("film", "film", replace(said, storage_class="GLACIER_IR"), etag=before.etag)
+    assert (after.etag, after.size, after.metadata) == (before.etag, before.size, said.metadata)
+    [listed] = [info async for page in store.list() for info in page]
+    assert listed.storage_class == "GLACIER_IR"
+    with pytest.raises(PreconditionError):
+        await store.copy("film", "film", said, etag="0" * 32)
+
+
 async def test_copy_of_a_large_object(setup: S3Setup, stack: AsyncExitStack) -> None:
     """What is too large to be copied in one request is copied in parts; of another ETag nothing is, nor left."""
     first = await setup.again()

@@ -58,6 +58,7 @@ WAITING_SECONDS: Final = 600.0
 TROUBLE_SECONDS: Final = 30.0
 MOST_REASONS: Final = 10_000
 _MD5: Final = re.compile(r"[0-9a-f]{32}")
+_MD5_OR_PARTS: Final = re.compile(r"[0-9a-f]{32}(-[0-9]+)?")
 
 
 class Delay(NamedTuple):
@@ -232,15 +233,34 @@ class Rekeyer:
         passport = Passport.from_metadata(head.metadata or {})
         return passport is not None and passport.is_earlier_of(asset, self._host)
 
-    async def _copy(self, asset: Asset, key: str, there: ObjectInfo) -> None:
+    async def reclassify(self, asset: Asset, storage_class: str) -> None:
+        """Have a remote copy change its storage class where it is. Raise as the store and the catalog do."""
+        proof = asset.proof
+        if proof is None or not self.rollout.covers(asset.path):
+            return
+        async with self._alone_at(proof.key):
+            there = await self._store.head(proof.key)
+            if not is_as_proven(there, proof):
+                raise PreconditionError(f"{proof.key} is another object than was proven", key=proof.key)
+            await self._copy(asset, proof.key, there, storage_class)
+
+    def keeps_etag(self, proof: Proof) -> bool:
+        """Whether the object has the same ETag after it was copied onto itself, in the parts that it may have."""
+        able = self._prober.capabilities
+        return able is not None and able.etag_is_md5 and _MD5_OR_PARTS.fullmatch(proof.etag) is not None
+
+    async def _copy(self, asset: Asset, key: str, there: ObjectInfo, storage_class: str | None = None) -> None:
         entries = fitting(_passport(asset, there, self._host).to_metadata(), _label(asset))
-        asset = await self._catalog.apply(Change.about(asset, Event.MISPLACED, reason=f"to {key}"), patient=False)
+        reason = f"to {key}" if storage_class is None else f"to {storage_class}"
+        asset = await self._catalog.apply(Change.about(asset, Event.MISPLACED, reason=reason), patient=False)
         proof = asset.proof
         if proof is None:
             return
         entries |= {"tierd-generation": str(asset.generation)}
         kind = asset.content_type or there.content_type or Attributes().content_type
-        attributes = Attributes(kind, entries, asset.tags, self._classes.choose(asset.type, kind, proof.size))
+        age = self._clock() - there.modified
+        chosen = storage_class or self._classes.choose(asset.type, kind, proof.size, age=age)
+        attributes = Attributes(kind, entries, asset.tags, chosen)
         info = await self._store.copy(proof.key, key, attributes, etag=proof.etag)
         method = await self._prove(proof, info)
         new = replace(proof, key=key, etag=info.etag, method=method, at=self._clock())

@@ -88,7 +88,8 @@ class CorruptError(StoreError):
 class ObjectInfo:
     """What a store says about an object. `metadata` has lower-case ASCII names; None where a listing does not tell.
 
-    `etag` is without quotes. `modified` is in seconds since the epoch.
+    `etag` is without quotes. `modified` is in seconds since the epoch. `storage_class` is None where it is not told: a
+    listing does where there are classes.
     """
 
     key: str
@@ -97,6 +98,7 @@ class ObjectInfo:
     modified: float
     metadata: Mapping[str, str] | None = None
     content_type: str | None = None
+    storage_class: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +179,9 @@ class Objects(Protocol):
     async def copy(self, source: str, key: str, attributes: Attributes, *, etag: str) -> ObjectInfo:
         """Copy within the store, with new attributes, only if the source still has this ETag.
 
-        Return the copy as stored, with its own ETag. Raise NotFoundError or PreconditionError about the source.
+        An object of parts whose ETag tells of their MD5s keeps it where it is copied onto itself: who reads it
+        meanwhile goes by it. Return the copy as stored, with its own ETag. Raise NotFoundError or PreconditionError
+        about the source, RefusedError where its ETag would not stay.
         """
 
 

@@ -331,7 +331,11 @@ class AzureStore:
         said = {each.tag: each.text or "" for each in found.iterfind("Properties/*")}
         etag = base64.b64decode(said.get("Content-MD5", "")).hex() or _unquoted(said["Etag"])
         return ObjectInfo(
-            full.removeprefix(self._prefix), int(said["Content-Length"]), etag, _seconds(said["Last-Modified"])
+            full.removeprefix(self._prefix),
+            int(said["Content-Length"]),
+            etag,
+            _seconds(said["Last-Modified"]),
+            storage_class=said.get("AccessTier", "").upper() or None,
         )
 
 
@@ -350,6 +354,7 @@ def _seen(key: str, reply: Reply) -> Seen:
         _seconds(headers["Last-Modified"]),
         unmarked(metadata),
         headers.get("Content-Type"),
+        headers.get("x-ms-access-tier", "").upper() or None,
     )
     return Seen(info, headers["ETag"], metadata.get(MARK), headers.get("x-ms-copy-status", ""))
 

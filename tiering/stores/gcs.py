@@ -38,8 +38,8 @@ if TYPE_CHECKING:
     from tiering.store import Attributes, Condition, Part, PendingUpload
     from tiering.stores.gcs_dialect import GcsSettings
 
-_TOLD: Final = "name,size,md5Hash,generation,updated,contentType,metadata"
-_LISTED: Final = "items(name,size,md5Hash,generation,updated),nextPageToken"
+_TOLD: Final = "name,size,md5Hash,generation,updated,storageClass,contentType,metadata"
+_LISTED: Final = "items(name,size,md5Hash,generation,updated,storageClass),nextPageToken"
 _TRIES: Final = 3
 """How often an object may be replaced between the question what it is and the reading of it."""
 
@@ -344,6 +344,7 @@ class GcsStore:
             datetime.fromisoformat(said["updated"]).timestamp(),
             unmarked(said.get("metadata") or {}),
             said.get("contentType"),
+            said.get("storageClass"),
         )
         return Seen(info, generation)
 

@@ -130,7 +130,8 @@ class MemoryStore:
         await _turn()
         found = self._find(source)
         check_etag(source, etag, found.info.etag)
-        return self._write(key, found.body, md5_of(found.body), attributes, None)
+        kept = found.info.etag if source == key else md5_of(found.body)
+        return self._write(key, found.body, kept, attributes, None)
 
     async def create_upload(self, key: str, attributes: Attributes) -> str:
         """See Store."""
@@ -205,6 +206,7 @@ class MemoryStore:
     def _write(self, key: str, body: bytes, etag: str, attributes: Attributes, condition: Condition) -> ObjectInfo:
         present = self._objects.get(key)
         check_condition(key, condition, None if present is None else present.info.etag)
-        info = ObjectInfo(key, len(body), etag, self._clock(), dict(attributes.metadata), attributes.content_type)
+        told = dict(attributes.metadata), attributes.content_type, attributes.storage_class
+        info = ObjectInfo(key, len(body), etag, self._clock(), *told)
         self._objects[key] = _Object(info, body)
         return info

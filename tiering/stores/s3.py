@@ -39,6 +39,9 @@ _HEADERS: Final = frozenset(
 )
 _UNEXPLAINED: Final = frozenset([400, 403, 404])
 """The answer to a HEAD has no body that tells a missing object from a missing bucket: a GET must ask again."""
+_PARTS: Final = re.compile(r"[0-9a-f]{32}-[0-9]+")
+_STANDARD: Final = "STANDARD"
+"""The class that servers do not name."""
 _MD5: Final = re.compile(r"[0-9a-f]{32}")
 
 
@@ -186,7 +189,10 @@ class S3Store:
         """See Store."""
         found = await self.head(source)
         check_etag(source, etag, found.etag)
-        await self._uploads.copy(found, key, attributes)
+        if source == key and _PARTS.fullmatch(etag):
+            await self._uploads.copy_alike(found, attributes)
+        else:
+            await self._uploads.copy(found, key, attributes)
         return await self.head(key)
 
     async def create_upload(self, key: str, attributes: Attributes) -> str:
@@ -318,4 +324,5 @@ def _info(key: str, result: GetResult) -> ObjectInfo:
 
 def _listed(found: dict[str, Any], prefix: str) -> ObjectInfo:
     key = found["Key"].removeprefix(prefix)
-    return ObjectInfo(key, found["Size"], unquoted(found["ETag"]), found["LastModified"].timestamp())
+    etag, modified = unquoted(found["ETag"]), found["LastModified"].timestamp()
+    return ObjectInfo(key, found["Size"], etag, modified, storage_class=found.get("StorageClass", _STANDARD))

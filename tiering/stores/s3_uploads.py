@@ -5,17 +5,19 @@ from __future__ import annotations
 import asyncio
 import base64
 import logging
+import re
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlencode
 
-from tiering.store import Absent, NotFoundError, Part, PendingUpload, Unchanged
-from tiering.stores.rules import check_part_number
+from tiering.store import Absent, NotFoundError, Part, PendingUpload, RefusedError, Unchanged
+from tiering.stores.rules import check_part_number, multipart_etag
 from tiering.stores.s3_body import Pieces
 from tiering.stores.s3_requests import SLOWEST, quoted, unquoted
+from tiering.workers import for_each
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
     from tiering.store import Attributes, Condition, ObjectInfo
     from tiering.stores.s3_requests import Requests
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _COPY_PART: Final = 1024**3
+_COPIES_AT_ONCE: Final = 4
+_MD5: Final = re.compile(r"[0-9a-f]{32}")
 ABORTS_MOST: Final = 5
 ABORT_PAUSE: Final = 0.2
 """In seconds, for a part that is still coming in; twice as long each time."""
@@ -142,9 +146,13 @@ class Uploads:
 
     async def copy(self, source: ObjectInfo, key: str, attributes: Attributes) -> None:
         """Copy an object, if it still has the ETag that `source` says."""
-        settings = self._requests.settings
-        if source.size > settings.copy_limit:
-            await self._copy_in_parts(source, key, attributes)
+        limit = self._requests.settings.copy_limit
+        if source.size > limit:
+
+            async def finish(upload_id: str, parts: Sequence[Part]) -> None:
+                await self.finish(key, upload_id, parts, None)
+
+            await self._copy_in_parts(source, key, attributes, min(_COPY_PART, limit), finish)
             return
         await self._requests.ask(
             "copy_object",
@@ -157,24 +165,46 @@ class Uploads:
             **self._sent_with(attributes),
         )
 
-    async def _copy_in_parts(self, source: ObjectInfo, key: str, attributes: Attributes) -> None:
+    async def copy_alike(self, source: ObjectInfo, attributes: Attributes) -> None:
+        """Copy an object onto itself in the parts that it has, so that its ETag stays. Raise RefusedError else."""
+        answer = await self._requests.ask("head_object", source.key, Key=self._requests.full(source.key), PartNumber=1)
+        part_size = answer["ContentLength"]
+        if -(-source.size // part_size) != int(source.etag.rpartition("-")[2]):
+            raise RefusedError(f"{source.key}: the store does not tell how large its parts are", key=source.key)
+
+        async def finish(upload_id: str, parts: Sequence[Part]) -> None:
+            if [part.etag for part in parts if not _MD5.fullmatch(part.etag)] or multipart_etag(parts) != source.etag:
+                raise RefusedError(f"{source.key}: copied onto itself it would have another ETag", key=source.key)
+            await self.finish(source.key, upload_id, parts, Unchanged(source.etag))
+
+        await self._copy_in_parts(source, source.key, attributes, part_size, finish)
+
+    async def _copy_in_parts(
+        self,
+        source: ObjectInfo,
+        key: str,
+        attributes: Attributes,
+        part_size: int,
+        finish: Callable[[str, Sequence[Part]], Awaitable[None]],
+    ) -> None:
         upload_id = await self.begin(key, attributes)
+        parts: dict[int, Part] = {}
+
+        async def copy(number: int) -> None:
+            parts[number] = await self._copy_part(source, key, upload_id, number, part_size)
+
         try:
-            parts = [
-                await self._copy_part(source, key, upload_id, number, start)
-                for number, start in enumerate(range(0, source.size, self._copy_part_size()), start=1)
-            ]
-            await self.finish(key, upload_id, parts, None)
+            numbers = range(1, -(-source.size // part_size) + 1)
+            await for_each(numbers, copy, at_once=_COPIES_AT_ONCE, name=f"parts of {key}")
+            await finish(upload_id, [parts[number] for number in numbers])
         except BaseException:
             # Also when cancelled: nobody else knows the id.
             await asyncio.shield(self.drop(key, upload_id))
             raise
 
-    def _copy_part_size(self) -> int:
-        return min(_COPY_PART, self._requests.settings.copy_limit)
-
-    async def _copy_part(self, source: ObjectInfo, key: str, upload_id: str, number: int, start: int) -> Part:
-        end = min(start + self._copy_part_size(), source.size)
+    async def _copy_part(self, source: ObjectInfo, key: str, upload_id: str, number: int, part_size: int) -> Part:
+        start = (number - 1) * part_size
+        end = min(start + part_size, source.size)
         answer = await self._requests.ask(
             "upload_part_copy",
             key,
