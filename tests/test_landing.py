@@ -6,13 +6,14 @@ import errno
 import hashlib
 import os
 import threading
-from contextlib import closing
+from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from trees import HOSTILE_NAMES, content_of, make_tree, open_descriptors, plant
 
+from tiering import landing as landing_module
 from tiering.file_lease import Quiet, ignore_sigio, writer_done
 from tiering.landing import ContentError, Landing
 from tiering.tree import DiskFullError, ExistsError, NotRegularError, Tree
@@ -109,6 +110,43 @@ def test_what_its_owner_wrote_meanwhile_stays(tree: Tree) -> None:
         with pytest.raises(ExistsError):
             landing.land(mode=0o600, mtime_ns=0, sha256=hashlib.sha256(b"cold").hexdigest())
     assert content_of(tree, "f") == b"newer"
+
+
+@pytest.mark.parametrize("moment", ["link", "fsync"])
+def test_what_its_owner_writes_to_it_is_no_part_of_what_came_back(
+    tree: Tree, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    """As soon as it has its name he may: what is returned is the file as it was hashed, and the difference is seen."""
+    ours = getattr(os, moment)
+
+    def write_too(*args: Any, **named: Any) -> None:
+        ours(*args, **named)
+        if (tree.root / "name").exists():
+            with pytest.raises(BlockingIOError) if moment == "link" else nullcontext():
+                os.close(os.open(tree.root / "name", os.O_WRONLY | os.O_TRUNC | os.O_NONBLOCK))
+
+    monkeypatch.setattr(os, moment, write_too)
+    seen = land(tree, "name", b"promoted")
+    now = tree.sight("name")
+    assert seen.fingerprint.size == len(b"promoted")
+    assert (now.fingerprint == seen.fingerprint) is (moment == "link")
+
+
+def test_where_its_owner_cannot_be_kept_off_it_looks_touched(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Then it is hashed before it may leave again, and a change under the same date is seen, too."""
+    monkeypatch.setattr(landing_module, "no_writer", lambda _fd: nullcontext(lambda: False))
+    really_link = os.link
+
+    def write_after(*args: Any, **named: Any) -> None:
+        really_link(*args, **named)
+        (tree.root / "name").write_bytes(b"by owner")
+        os.utime(tree.root / "name", ns=(MTIME_NS, MTIME_NS))
+
+    monkeypatch.setattr(os, "link", write_after)
+    seen = land(tree, "name", b"promoted")
+    now = tree.sight("name")
+    assert (now.fingerprint, now.links) == (seen.fingerprint, seen.links)
+    assert now.ctime_ns != seen.ctime_ns
 
 
 def test_a_file_where_a_directory_must_be_stays(tree: Tree) -> None:

@@ -14,7 +14,7 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 
 class Quiet(Enum):
@@ -47,7 +47,23 @@ def only_opener(fd: int) -> Iterator[Quiet]:
 
     Where the answer is not DONE nothing is held.
     """
-    answer = _ask(fd, fcntl.F_WRLCK)
+    with _held(fd, fcntl.F_WRLCK) as answer:
+        yield answer
+
+
+@contextmanager
+def no_writer(fd: int) -> Iterator[Callable[[], bool]]:
+    """Keep others from opening the file of `fd`, opened read-only, for writing meanwhile.
+
+    Yield what says whether nobody can have done so since: False also where nothing is held.
+    """
+    with _held(fd, fcntl.F_RDLCK) as answer:
+        yield lambda: answer is Quiet.DONE and fcntl.fcntl(fd, fcntl.F_GETLEASE) == fcntl.F_RDLCK
+
+
+@contextmanager
+def _held(fd: int, kind: int) -> Iterator[Quiet]:
+    answer = _ask(fd, kind)
     try:
         yield answer
     finally:

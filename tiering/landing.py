@@ -15,6 +15,7 @@ import uuid
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
+from tiering.file_lease import no_writer
 from tiering.tree import UNFINISHED, FileError, MissingError, sync_directory, translated
 
 if TYPE_CHECKING:
@@ -88,10 +89,24 @@ class Landing:
             os.fsync(fd)
             self._end_writing(fd)
             with self._tree.beneath(self.path, make=True) as (directory, name):
-                os.link(f"/proc/self/fd/{fd}", name, dst_dir_fd=directory)
-                self._drop_temporary()
+                seen = self._give_name(fd, directory, name)
                 sync_directory(directory)
-            return self._tree.sight_fd(self.path, fd)
+            return seen
+
+    def _give_name(self, fd: int, directory: int, name: bytes) -> Sighting:
+        """Link it, and return it as it is with what was hashed in it.
+
+        From then on its owner may write it. Where the kernel cannot keep him off for a moment, it is returned with the
+        times of before: it is read again before anything is made of them.
+        """
+        before = self._tree.sight_fd(self.path, fd)
+        with no_writer(fd) as is_unwritten:
+            os.link(f"/proc/self/fd/{fd}", name, dst_dir_fd=directory)
+            self._drop_temporary()
+            seen = self._tree.sight_fd(self.path, fd)
+            if is_unwritten():
+                return seen
+        return seen._replace(fingerprint=before.fingerprint, ctime_ns=before.ctime_ns)
 
     def close(self) -> None:
         """Let go. What has not landed is gone."""
