@@ -95,7 +95,7 @@ async def alone(on: Ground) -> AsyncIterator[Parts]:
         async with AsyncExitStack() as stack:
             catalog = await open_catalog(settings.index.path, store_url=settings.store.url)
             stack.push_async_callback(catalog.close)
-            store = await open_store(settings, catalog)
+            store = await open_store(settings, catalog, tree)
             stack.push_async_callback(store.close)
             root_id, brand_new = await mark_root(catalog, tree)
             await recover(catalog, tree, clock=time.time)

@@ -105,7 +105,7 @@ async def _live(settings: Settings, reload: Callable[[], Settings], passed: sock
         async with patience(notifier):
             catalog = await open_catalog(settings.index.path, store_url=settings.store.url)
             stack.push_async_callback(catalog.close)
-            store = await open_store(settings, catalog)
+            store = await open_store(settings, catalog, tree)
             stack.push_async_callback(store.close)
             root_id, brand_new = await mark_root(catalog, tree)
             recovered = await recover(catalog, tree, clock=time.time)

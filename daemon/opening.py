@@ -21,6 +21,7 @@ from tiering.stores.gcs_dialect import GcsSettings
 from tiering.stores.memory import MemoryStore
 from tiering.stores.s3 import S3Store
 from tiering.stores.s3_connection import S3Settings
+from tiering.tree import FileError
 
 if TYPE_CHECKING:
     from daemon.settings import Settings
@@ -103,17 +104,27 @@ async def mark_root(catalog: Catalog, tree: Tree) -> tuple[str, bool]:
     return root_id, marker is None
 
 
-async def open_store(settings: Settings, catalog: Catalog) -> Store:
+async def open_store(settings: Settings, catalog: Catalog, tree: Tree) -> Store:
     """Open the cold tier that the configuration names; it need not be reachable yet. Raise UnusableStoreError."""
+    known = await catalog.recall(STORE)
+    is_noted = settings.store.url in tree.stores()
     try:
-        known = await catalog.recall(STORE)
-        store = await connect(settings, is_new=known is None)
+        store = await connect(settings, is_new=known is None and not is_noted)
     except StoreError as error:
         raise UnusableStoreError(f"the store {settings.store.url} cannot be used: {error.advice}") from error
     # Written only where it is new: a start needs no room for the index.
     if known != settings.store.url:
         await catalog.remember(STORE, settings.store.url)
+    if not is_noted and settings.store.directory is not None:
+        await asyncio.to_thread(_note_store, tree, settings.store.url)
     return store
+
+
+def _note_store(tree: Tree, url: str) -> None:
+    try:
+        tree.note_store(url)
+    except FileError as error:
+        log.warning("if the index is lost, a store whose disk is not mounted will be taken for a new one: %s", error)
 
 
 async def connect(settings: Settings, *, is_new: bool) -> Store:
@@ -138,7 +149,7 @@ async def connect_bucket(settings: Settings) -> S3Store:
 
 
 async def _open_directory(directory: Path, url: str, *, is_new: bool) -> Store:
-    """Make a directory a store when this index first hears of it, and never again: a disk may not be mounted."""
+    """Make a directory a store when this root first hears of it, and never again: a disk may not be mounted."""
     shelf = FileStore(directory, url=url)
     if is_new:
         try:

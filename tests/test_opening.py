@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from unittest.mock import Mock
 
 import pytest
 from catalogs import bring_to
@@ -26,6 +27,7 @@ from tiering.store import Attributes, StoreError
 from tiering.stores.file import FileStore
 from tiering.stores.memory import MemoryStore
 from tiering.stores.s3 import S3Store
+from tiering.tree import FileError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -124,7 +126,7 @@ async def test_the_store_is_what_the_configuration_names(tmp_path: Path, url: st
     """It need not be reachable yet."""
     wanted = settings(tmp_path, url)
     catalog = await Catalog.open(tmp_path / "index.db")
-    store = await open_store(wanted, catalog)
+    store = await open_store(wanted, catalog, make_tree(tmp_path / "media"))
     assert isinstance(store, kind)
     assert store.url == wanted.store.url
     await store.close()
@@ -168,20 +170,28 @@ async def test_a_directory_that_cannot_be_made_is_no_store(tmp_path: Path) -> No
     (tmp_path / "cold").write_bytes(b"a file")
     catalog = await Catalog.open(tmp_path / "index.db")
     with pytest.raises(UnusableStoreError, match=r"/cold cannot be made \(File exists\); mount its disk"):
-        await open_store(settings(tmp_path), catalog)
+        await open_store(settings(tmp_path), catalog, make_tree(tmp_path / "media"))
     assert await catalog.recall(STORE) is None
     await catalog.close()
 
 
-async def test_a_directory_is_made_a_store_once(tmp_path: Path) -> None:
-    """Later its absence is a disk that is not mounted: it is neither made again, nor empty."""
-    wanted = settings(tmp_path)
+@pytest.mark.parametrize("is_index_lost", [False, True])
+async def test_a_directory_is_made_a_store_once(tmp_path: Path, *, is_index_lost: bool) -> None:
+    """Later its absence is a disk that is not mounted: it is neither made again, nor empty.
+
+    Also where the index does not know of it any more: what was cold would be lost sight of.
+    """
+    wanted, tree = settings(tmp_path), make_tree(tmp_path / "media")
     catalog = await Catalog.open(tmp_path / "index.db")
-    store = await open_store(wanted, catalog)
+    store = await open_store(wanted, catalog, tree)
     await store.put(RelPath("a"), b"body", Attributes())
     await store.close()
     (tmp_path / "cold").rename(tmp_path / "unmounted")
-    store = await open_store(wanted, catalog)
+    if is_index_lost:
+        await catalog.close()
+        set_aside(tmp_path / "index.db", "broken")
+        catalog = await Catalog.open(tmp_path / "index.db")
+    store = await open_store(wanted, catalog, tree)
     with pytest.raises(StoreError) as caught:
         await store.head("a")
     assert caught.value.code != "not-found"
@@ -196,3 +206,32 @@ def test_a_store_beside_the_files_shares_their_disk(tmp_path: Path) -> None:
     (tmp_path / "cold").mkdir()
     assert shares_file_system(settings(tmp_path))
     assert not shares_file_system(settings(tmp_path, "s3://bucket"))
+
+
+async def test_another_directory_is_made_a_store_for_the_same_root(tmp_path: Path) -> None:
+    """Whoever configures one wants it; each is known from then on."""
+    tree = make_tree(tmp_path / "media")
+    known = []
+    for name in ("cold", "n\u00e4chste"):
+        wanted = settings(tmp_path, f"file:./{name}")
+        catalog = await Catalog.open(tmp_path / f"{name}.db")
+        store = await open_store(wanted, catalog, tree)
+        await store.put(RelPath("a"), b"body", Attributes())
+        known.append(wanted.store.url)
+        assert tree.stores() == set(known)
+        await store.close()
+        await catalog.close()
+
+
+async def test_where_no_note_can_be_left_the_store_is_used_all_the_same(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The disk may be full."""
+    tree = make_tree(tmp_path / "media")
+    catalog = await Catalog.open(tmp_path / "index.db")
+    monkeypatch.setattr(tree, "note_store", Mock(side_effect=FileError(".tierd/stores", "there is no room")))
+    store = await open_store(settings(tmp_path), catalog, tree)
+    await store.put(RelPath("a"), b"body", Attributes())
+    assert "will be taken for a new one: .tierd/stores: there is no room" in caplog.text
+    await store.close()
+    await catalog.close()

@@ -32,6 +32,7 @@ UNFINISHED: Final = f"{PRIVATE}/unfinished"
 
 _MARKER: Final = f"{PRIVATE}/root-id"
 _SEAL: Final = f"{PRIVATE}/seal"
+_STORES: Final = f"{PRIVATE}/stores"
 _STEP: Final = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _READ: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _LEASE_PATIENCE_SECONDS: Final = 2.0
@@ -150,6 +151,14 @@ class Tree:
         """Mark this root, durably."""
         self._write_line(_MARKER, root_id)
 
+    def stores(self) -> set[str]:
+        """Return the URLs of the directories that were ever made stores for this root."""
+        return set((self._read_line(_STORES) or "").split("\n")) - {""}
+
+    def note_store(self, url: str) -> None:
+        """Note that a directory was made a store for this root, durably."""
+        self._write_line(_STORES, "\n".join(sorted({*self.stores(), url})))
+
     def write_seal(self, word: str) -> None:
         """Leave a word for the next start, durably."""
         self._write_line(_SEAL, word)
@@ -254,14 +263,14 @@ class Tree:
             fd = self.open(place)
         except MissingError:
             return None
-        with os.fdopen(fd, encoding="ascii", errors="replace") as file:
+        with os.fdopen(fd, encoding="utf-8", errors="surrogateescape") as file:
             return file.read().strip()
 
     def _write_line(self, place: str, line: str) -> None:
         with self.beneath(place) as (directory, name), translated(place):
             fresh = name + b".new"
             fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600, dir_fd=directory)
-            with os.fdopen(fd, "w", encoding="ascii") as file:
+            with os.fdopen(fd, "w", encoding="utf-8", errors="surrogateescape") as file:
                 file.write(line + "\n")
                 file.flush()
                 os.fsync(fd)
