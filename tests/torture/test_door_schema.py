@@ -48,7 +48,7 @@ WRONG = [
 ]
 """Where there is neither a body nor a query, everything that can be sent is right. Events that are followed by mistake
 are followed for ever."""
-EXAMPLES = scaled(test=8, quick=135, long=2700)
+EXAMPLES = scaled(test=8, quick=150, long=2700)
 SECONDS = scaled(test=30.0, quick=10.0, long=5.0)
 """An answer that takes longer is a hang; beside other tests on a busy machine more must be allowed."""
 
