@@ -182,10 +182,16 @@ class Parts:
         self.planner.rollout = self.rekeyer.rollout = rollout(settings)
         self.expiry.follow(retention(settings), self.planner.rollout)
         self.uploader.follow(self.planner.rollout)
+        self._tell_doctor(settings)
         self.keeper.watermarks = watermarks(settings)
         self.keeper.interval = settings.tiering.interval.total_seconds()
         self.bandwidth.rate = settings.upload.bandwidth
         self.keeper.wake()
+
+    def _tell_doctor(self, settings: Settings) -> None:
+        """Have checks see the roll-out that holds now; whatever needs a new start is as it was at the last one."""
+        now = {"mode": settings.store.mode, "percent": settings.store.percent}
+        self.settings = self.settings.model_copy(update={"store": self.settings.store.model_copy(update=now)})
 
     # What decides.
 
