@@ -11,6 +11,7 @@ from daemon.accounts import group_id
 from daemon.client import TierdError, UnreachableError
 from daemon.doctor import failed, ok, warning
 from daemon.instance import holder
+from daemon.sockets import exposed
 from tiering.tree import PRIVATE
 
 if TYPE_CHECKING:
@@ -101,7 +102,7 @@ def socket(at: Outside) -> Iterator[Finding]:
         said = f"[api] mode {api.mode:04o} lets everybody on this host read and write all media"
         yield warning(said, "set [api] mode to 0660 and group, or read and write")
     if not path.parent.exists():
-        yield ok(f"{path.parent} will be made")
+        yield _missing(path.parent, at.settings)
         return
     if api.group is not None:
         yield from _closed_ways(path, group_id(api.group), api.group)
@@ -114,8 +115,17 @@ def socket(at: Outside) -> Iterator[Finding]:
     elif stat.S_IMODE(found.st_mode) != api.mode:
         said = f"{path} has mode {stat.S_IMODE(found.st_mode):04o}, {api.mode:04o} is configured"
         yield warning(said, "restart the daemon")
+    elif why := exposed(path):
+        yield warning(f"others can take the place of the socket: {why}", "set [api] socket to a directory of tierd's")
     else:
         yield ok(f"{path} has mode {api.mode:04o}")
+
+
+def _missing(directory: Path, settings: Settings) -> Finding:
+    """Tell of the socket's directory: with that of the index it is made, and no other is."""
+    if directory in settings.index.path.parents:
+        return ok(f"{directory} will be made")
+    return failed(f"there is no directory {directory} for the socket", "make it, for the daemon's user to write in")
 
 
 def _closed_ways(path: Path, gid: int, group: str) -> Iterator[Finding]:

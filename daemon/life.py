@@ -22,7 +22,7 @@ from daemon.owners import foreign_owners
 from daemon.patience import patience
 from daemon.reloading import Reloading
 from daemon.seal import is_sealed, seal
-from daemon.sockets import SocketError, take_passed
+from daemon.sockets import SocketError, exposed, take_passed
 from daemon.stopping import CUT_SECONDS, Stopping, end_without
 from index.errors import CorruptIndexError, IndexFaultError
 from tiering.file_lease import ignore_sigio
@@ -145,6 +145,8 @@ async def _begin(parts: Parts, stopping: Stopping, notifier: Notifier, passed: s
     api, metrics = parts.settings.api, parts.settings.metrics
     if passed is None:
         await parts.server.open_unix(api.socket, mode=api.mode, group=api.group)
+        if why := exposed(api.socket):
+            log.warning("others can take the place of the socket: %s; set [api] socket to a directory of ours", why)
     else:
         _compare(passed, api.socket)
         await parts.server.take_over(passed.dup())  # A life closes its own; the next one needs it, too.

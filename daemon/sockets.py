@@ -89,6 +89,18 @@ def _gid(group: str) -> int:
         raise SocketError(f"{error} ([api] group)") from None
 
 
+def exposed(path: Path) -> str | None:
+    """Return why others can put a socket of their own in the place of this one; None where they cannot."""
+    ours = {0, os.geteuid(), path.lstat().st_uid}
+    for directory in path.absolute().parents:
+        found = directory.stat()
+        if found.st_uid not in ours:
+            return f"{directory} belongs to uid {found.st_uid}"
+        if found.st_mode & stat.S_IWOTH and not found.st_mode & stat.S_ISVTX:
+            return f"everybody may write in {directory}"
+    return None
+
+
 def _clear(path: Path) -> None:
     try:
         found = path.lstat()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -23,6 +24,11 @@ TIMES_AN_INTERVAL: Final = 4
 """How often the watchdog is fed before it would bite."""
 STATUS_SECONDS: Final = 10.0
 """How often the status is told where nobody has set a watchdog."""
+
+_STOOD_STILL: Final = (
+    "everything stood still for %.1f s, and after %g s the service manager may end tierd: give it more processor time, "
+    "or raise WatchdogSec="
+)
 
 
 class Pulse:
@@ -61,14 +67,22 @@ class Watchdog:
     async def run(self) -> None:
         """Feed it, for ever."""
         interval = self._notifier.watchdog_seconds
+        pause = STATUS_SECONDS if interval is None else interval / TIMES_AN_INTERVAL
         while True:
             self._look()
-            await asyncio.sleep(STATUS_SECONDS if interval is None else interval / TIMES_AN_INTERVAL)
+            before = time.monotonic()
+            await asyncio.sleep(pause)
+            stood = time.monotonic() - before
+            if interval is not None and stood > interval:
+                log.warning(_STOOD_STILL, stood, interval)
 
     def _look(self) -> None:
         hanging = [pulse.name for pulse in self._pulses if not pulse.beats()]
         if hanging and hanging != self._hanging:
-            log.error("no progress any more in: %s; the watchdog is not fed meanwhile", ", ".join(hanging))
+            log.error(
+                "no progress any more in: %s; the watchdog is not fed meanwhile: see whether their disk still answers",
+                ", ".join(hanging),
+            )
         if self._hanging and not hanging:
             log.warning("progress again in: %s", ", ".join(self._hanging))
         self._hanging = hanging

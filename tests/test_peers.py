@@ -20,8 +20,13 @@ from typing import TYPE_CHECKING
 import pytest
 from talking import serve
 
+from daemon.checks_daemon import Outside
+from daemon.checks_daemon import socket as socket_check
+from daemon.client import Client
+from daemon.doctor import Verdict
 from daemon.peers import Access, Peer, Principals, Right, peer_of
-from daemon.sockets import SocketError, bind_tcp, bind_unix
+from daemon.settings import Settings
+from daemon.sockets import SocketError, bind_tcp, bind_unix, exposed
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -314,3 +319,44 @@ def test_a_port_that_is_taken_is_said() -> None:
         port = sock.getsockname()[1]
         with pytest.raises(SocketError, match=rf"127.0.0.1:{port} \(\[metrics\] listen\).*somebody else has the port"):
             bind_tcp("127.0.0.1", port, key="[metrics] listen")
+
+
+def looked_at(directory: Path, socket: str) -> list[tuple[Verdict, str]]:
+    """Return what the doctor has to say about a socket there."""
+    settings = Settings.model_validate({"api": {"socket": socket}}, context=directory)
+    at = Outside(file=None, settings=settings, problems=(), client=Client(settings.api.socket))
+    return [(found.verdict, found.message) for found in socket_check(at)]
+
+
+def test_a_socket_whose_place_others_can_take_is_told(tmp_path: Path) -> None:
+    """Whose directory somebody else owns, or everybody may write in, as long as no sticky bit keeps names."""
+    place = tmp_path / "place"
+    place.mkdir(mode=0o755)
+    with bind_unix(place / "s", mode=0o660, group=None):
+        assert looked_at(tmp_path, "place/s") == [(Verdict.OK, f"{place}/s has mode 0660")]
+        place.chmod(0o777)
+        assert exposed(place / "s") == f"everybody may write in {place}"
+        place.chmod(0o1777)
+        assert exposed(place / "s") is None
+        place.chmod(0o777)
+        said = f"others can take the place of the socket: everybody may write in {place}"
+        assert looked_at(tmp_path, "place/s") == [(Verdict.WARNING, said)]
+
+
+def test_a_socket_in_somebody_elses_directory_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """He can remove it, and listen himself; root's directories are nobody's danger."""
+    with bind_unix(tmp_path / "s", mode=0o660, group=None):
+        real = Path.stat
+
+        def foreign(path: Path, **how: bool) -> os.stat_result:
+            found = real(path, **how)
+            return os.stat_result((*found[:4], 4711, *found[5:])) if path == tmp_path else found
+
+        monkeypatch.setattr(Path, "stat", foreign)
+        assert exposed(tmp_path / "s") == f"{tmp_path} belongs to uid 4711"
+
+
+def test_a_directory_that_nobody_makes_is_told(tmp_path: Path) -> None:
+    """Before the daemon refuses to start: only the index's own is made."""
+    assert looked_at(tmp_path, "var/s") == [(Verdict.OK, f"{tmp_path}/var will be made")]
+    assert looked_at(tmp_path, "run/s") == [(Verdict.FAILED, f"there is no directory {tmp_path}/run for the socket")]

@@ -94,10 +94,32 @@ async def test_not_fed_while_all_threads_hang_and_fed_again_after(
         assert await fed_meanwhile(told) > 0
 
     await watch(pulse_of(files), told, hang_and_go_on)
-    assert [record.message for record in caplog.records if record.name == "daemon.watchdog"] == [
-        "no progress any more in: files; the watchdog is not fed meanwhile",
+    assert [message for message in said_in(caplog) if "stood still" not in message] == [
+        "no progress any more in: files; the watchdog is not fed meanwhile: see whether their disk still answers",
         "progress again in: files",
     ]
+
+
+def said_in(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """Return what the watchdog said."""
+    return [record.message for record in caplog.records if record.name == "daemon.watchdog"]
+
+
+async def test_a_stop_for_which_it_would_have_fired_is_told(
+    files: ThreadPoolExecutor, caplog: pytest.LogCaptureFixture
+) -> None:
+    """In a line, with how long, and what helps."""
+    told = Told()
+
+    async def stand_still() -> None:
+        await asyncio.sleep(0.01)
+        time.sleep(1.5 * INTERVAL)  # noqa: ASYNC251 - that is what is wrong
+        await asyncio.sleep(0.01)
+
+    await watch(pulse_of(files), told, stand_still)
+    (said,) = said_in(caplog)
+    assert "everything stood still for 0." in said
+    assert "after 0.4 s the service manager may end tierd: give it more" in said
 
 
 async def test_long_work_is_no_hang(files: ThreadPoolExecutor) -> None:
