@@ -8,7 +8,7 @@ from daemon import bodies, models
 from daemon.problem import ApiError
 from daemon.responses import Lines
 from daemon.route import JSON_LINES, Route
-from daemon.views import record_view
+from daemon.views import is_move, record_view
 
 if TYPE_CHECKING:
     from aiohttp.web import StreamResponse
@@ -30,7 +30,9 @@ async def follow_events(service: Service, call: Call) -> StreamResponse:
     while not service.followers.closed:
         records = await catalog.events(after, limit=BATCH)
         if records:
-            await lines.write(record_view(record) for record in records)
+            views = [record_view(record, service.store_url) for record in records]
+            wanted = [view for view in views if is_move(view) or not asked.moves]
+            await (lines.write(wanted) if wanted else lines.beat())
             after = records[-1].cursor
         elif not asked.follow:
             break

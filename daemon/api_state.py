@@ -65,7 +65,7 @@ def _concerns(status: Status) -> Iterator[str]:
 
 async def get_status(service: Service, call: Call) -> StreamResponse:  # noqa: ARG001 - handlers are all alike
     """Answer everything at a glance."""
-    return json_response(status_view(service.inspector.status(), service.rates()))
+    return json_response(status_view(service.inspector.status(), service.rates(), await service.catalog.newest_event()))
 
 
 async def get_glance(service: Service, call: Call) -> StreamResponse:  # noqa: ARG001 - handlers are all alike
@@ -77,7 +77,7 @@ async def get_glance(service: Service, call: Call) -> StreamResponse:  # noqa: A
     return json_response(
         {
             "health": _health(service, status),
-            "status": status_view(status, service.rates()),
+            "status": status_view(status, service.rates(), await service.catalog.newest_event()),
             "transfers": [transfer_view(each) for each in service.inspector.transfers()],
             "read": [wanted_view(each) for each in service.demand.most_read()],
             "missed": [wanted_view(each) for each in service.demand.most_missed()],

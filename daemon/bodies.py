@@ -187,10 +187,11 @@ class OpenQuery(Model):
 
 
 class EventsQuery(Model):
-    """Where to begin, and whether to go on for ever."""
+    """Where to begin, whether to go on for ever, and whether only what moves an asset is wanted."""
 
     after: Annotated[int, Field(ge=0, lt=2**63)] = 0
     follow: bool = True
+    moves: bool = False
 
 
 class RetentionQuery(Model):

@@ -220,12 +220,17 @@ class Client:
         """Return whether hot bytes can be served, with reasons; that they cannot is an answer too."""
         return self._wire.ask("GET", target("health"), errors_from=NEVER)
 
-    def events(self, after: int = 0, *, follow: bool = True) -> Iterator[Json]:
+    def events(self, after: int = 0, *, follow: bool = True, moves: bool = False) -> Iterator[Json]:
         """Yield every change of state after the cursor `after`, oldest first; with `follow`, for ever.
+
+        With `moves`, only those after which an asset is elsewhere.
 
         Raise UnreachableError where the daemon ends what should go on.
         """
-        yield from self._wire.lines("GET", target("events", after=after, follow=str(follow).lower()))
+        yield from self._wire.lines(
+            "GET",
+            target("events", after=after, follow=str(follow).lower(), moves=str(moves).lower() if moves else None),
+        )
         if follow:
             raise UnreachableError("the daemon ended the stream of events", "go on after the last cursor you saw")
 

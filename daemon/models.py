@@ -159,8 +159,17 @@ class Explanation(Model):
     reasons: list[str]
 
 
+class Location(Model):
+    """Where an asset is: whether its bytes are on disk at its path, and the URL of its proven remote copy, if any."""
+
+    path: str
+    href: str
+    on_disk: bool
+    url: str | None
+
+
 class Change(Model):
-    """One change of state. `before` is null where the asset was discovered."""
+    """A change of state. `before` is null where the asset was discovered, `was` and `location` where it is nowhere."""
 
     cursor: int
     at: Seconds
@@ -173,6 +182,8 @@ class Change(Model):
     generation: int
     key: str | None
     reason: str
+    was: Location | None
+    location: Location | None
 
 
 class Queue(Model):
@@ -286,6 +297,7 @@ class Status(Model):
     brake: Brake
     scrub: Scrub
     rollout: Rollout
+    newest_event: int
 
 
 class Health(Model):

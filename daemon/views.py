@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from daemon.target import href_of
 from daemon.trouble import REMEDIES
 from index.asset import printable
-from index.lifecycle import UNPROTECTED, State
+from index.lifecycle import HOT, UNPROTECTED, State
 from tiering.entity import asset_tag, content_sha256
 from tiering.leases import LEASE_SECONDS
 
@@ -133,8 +133,8 @@ def going_view(going: Going, store_url: str) -> Json:
     }
 
 
-def record_view(record: Record) -> Json:
-    """Return one change of state."""
+def record_view(record: Record, store_url: str) -> Json:
+    """Return one change of state, and where the asset was and is."""
     return {
         "cursor": record.cursor,
         "at": record.at,
@@ -146,12 +146,31 @@ def record_view(record: Record) -> Json:
         "generation": record.generation,
         "key": record.key,
         "reason": record.reason,
+        "was": _location(record.before, record.was_path, record.was_key, store_url),
+        "location": _location(record.after, record.path, record.key, store_url),
     }
 
 
-def status_view(status: Status, rates: Rates) -> Json:
+def is_move(view: Json) -> bool:
+    """Whether a change of state is one of place."""
+    return bool(view["was"] != view["location"])
+
+
+def _location(state: State | None, path: str, key: str | None, store_url: str) -> Json | None:
+    if state in {None, State.GONE}:
+        return None
+    is_there = key is not None and state is not State.DAMAGED
+    return {**_names(path), "on_disk": state in HOT, "url": _url(key, store_url) if key and is_there else None}
+
+
+def _url(key: str, store_url: str) -> str:
+    return f"{store_url.rstrip('/')}/{key}"
+
+
+def status_view(status: Status, rates: Rates, newest_event: int) -> Json:
     """Return everything at a glance; every state is there."""
     return {
+        "newest_event": newest_event,
         "assets": {state: status.assets.get(state, 0) for state in State},
         "bytes": {state: status.bytes.get(state, 0) for state in State},
         "queue": asdict(status.queue),
@@ -229,7 +248,7 @@ def _names(path: str) -> Json:
 def _place(proof: Proof | None, store_url: str) -> Json:
     if proof is None:
         return {"key": None, "url": None}
-    url = f"{store_url.rstrip('/')}/{proof.key}"
+    url = _url(proof.key, store_url)
     parts = urlsplit(store_url)
     prefix = parts.path.strip("/") if parts.netloc else ""
     return {"key": f"{prefix}/{proof.key}" if prefix else proof.key, "url": url}

@@ -212,7 +212,7 @@ def _supersede(connection: sqlite3.Connection, known: Asset, found: FoundObject,
         **found.said,
     )
     save(connection, known, asset)
-    record(connection, DISCOVERED, known.state, asset, reason="a newer object was found in the store", now=now)
+    record(connection, DISCOVERED, known, asset, reason="a newer object was found in the store", now=now)
 
 
 def _recognise(connection: sqlite3.Connection, there: Asset, found: FoundObject, now: float) -> None:
@@ -224,4 +224,8 @@ def _recognise(connection: sqlite3.Connection, there: Asset, found: FoundObject,
     said = {} if there.is_described else found.said
     asset = replace(there, id=found.id, generation=generation, proof=proof, **said)
     save(connection, there, asset)
-    record(connection, DISCOVERED, State.NEW, asset, reason="its object was found in the store", now=now)
+    if there.id != found.id:
+        # Who follows the events has heard of it under the id that it had until now.
+        former = replace(there, state=State.GONE)
+        record(connection, DISCOVERED, there, former, reason=f"it is the asset {found.id}", now=now)
+    record(connection, DISCOVERED, there, asset, reason="its object was found in the store", now=now)

@@ -62,8 +62,8 @@ def carry_out(connection: sqlite3.Connection, before: Asset, changes: Sequence[C
     """Make changes to an asset that was read in this very transaction; return what it is then."""
     asset = before
     for change in changes:
-        state, asset = asset.state, outcome(asset, change, now=now)
-        record(connection, change.event, state, asset, reason=change.reason, now=now)
+        former, asset = asset, outcome(asset, change, now=now)
+        record(connection, change.event, former, asset, reason=change.reason, now=now)
     if asset.path != before.path:
         _vacate(connection, asset)
     save(connection, before, asset)

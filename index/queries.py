@@ -178,10 +178,11 @@ TOTALS: Final = "SELECT state, assets, bytes, disk_bytes, outside, outside_bytes
 
 # The primary key of `event`.
 ADD_EVENT: Final = (
-    "INSERT INTO event (at, id, path, event, before, after, generation, reason, key) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    "INSERT INTO event (at, id, path, event, before, after, generation, reason, key, was_path, was_key)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 EVENTS: Final = (
-    "SELECT cursor, at, id, path, event, before, after, generation, reason, key FROM event"
+    "SELECT cursor, at, id, path, event, before, after, generation, reason, key, was_path, was_key FROM event"
     " WHERE cursor > ? ORDER BY cursor LIMIT ?"
 )
 EVENT_SPAN: Final = "SELECT (SELECT min(cursor) FROM event), (SELECT max(cursor) FROM event)"

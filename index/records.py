@@ -25,7 +25,10 @@ PRUNED_AT_ONCE: Final = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One change of state. `before` is None, and `event` is "discovered", where there was no asset."""
+    """One change of state. `before` is None, and `event` is "discovered", where there was no asset.
+
+    `was_path` and `was_key` are path and key before it.
+    """
 
     cursor: int
     at: float
@@ -37,15 +40,25 @@ class Record:
     generation: int
     reason: str
     key: str | None
+    was_path: RelPath
+    was_key: str | None
 
 
 def record(
-    connection: sqlite3.Connection, event: str, before: State | None, asset: Asset, *, reason: str, now: float
+    connection: sqlite3.Connection, event: str, before: Asset | None, asset: Asset, *, reason: str, now: float
 ) -> None:
     """Write down that the asset became what it is."""
-    key = asset.proof.key if asset.proof else None
-    row = (now, asset.id, path_to_bytes(asset.path), event, before, asset.state, asset.generation, legible(reason), key)
+    path, key = path_to_bytes(asset.path), _key_of(asset)
+    was_path, was_key = (path, key) if before is None else (path_to_bytes(before.path), _key_of(before))
+    state = None if before is None else before.state
+    # Most changes move nothing: NULL says so, and takes no room.
+    moved = None if was_path == path else was_path, None if was_key == key else was_key or ""
+    row = (now, asset.id, path, event, state, asset.state, asset.generation, legible(reason), key, *moved)
     connection.execute(queries.ADD_EVENT, row)
+
+
+def _key_of(asset: Asset) -> str | None:
+    return asset.proof.key if asset.proof else None
 
 
 def read_records(connection: sqlite3.Connection, after: int, limit: int) -> list[Record]:
@@ -66,9 +79,21 @@ def prune(connection: sqlite3.Connection, keep: int) -> bool:
 
 
 def _record_from(row: Row) -> Record:
-    cursor, at, asset_id, path, event, before, after, generation, reason, key = row
+    cursor, at, asset_id, path, event, before, after, generation, reason, key, was_path, was_key = row
     try:
-        known = None if before is None else State(before)
-        return Record(cursor, at, asset_id, path_from_bytes(path), event, known, State(after), generation, reason, key)
+        return Record(
+            cursor,
+            at,
+            asset_id,
+            path_from_bytes(path),
+            event,
+            None if before is None else State(before),
+            State(after),
+            generation,
+            reason,
+            key,
+            path_from_bytes(path if was_path is None else was_path),
+            key if was_key is None else was_key or None,
+        )
     except (ValueError, AttributeError) as error:
         raise CorruptIndexError(f"event {cursor} makes no sense ({error!r})") from error

@@ -301,7 +301,10 @@ _TENTH: Final = (
     f"CREATE TRIGGER asset_undescribed AFTER DELETE ON asset WHEN {_says('old')} BEGIN {_UNSAY_ALL} END",
 )
 
-MIGRATIONS: Final = (_FIRST, _SECOND, _THIRD, _FOURTH, _FIFTH, _SIXTH, _SEVENTH, _EIGHTH, _NINTH, _TENTH)
+# Where an asset was before: NULL where it is what it is after.
+_ELEVENTH: Final = ("ALTER TABLE event ADD COLUMN was_path BLOB", "ALTER TABLE event ADD COLUMN was_key TEXT")
+
+MIGRATIONS: Final = (_FIRST, _SECOND, _THIRD, _FOURTH, _FIFTH, _SIXTH, _SEVENTH, _EIGHTH, _NINTH, _TENTH, _ELEVENTH)
 """What makes version n + 1 of version n. Released ones are never edited, only followed by another."""
 
 _TABLES: Final = frozenset({"asset", "total", "event", "upload", "part", "fact"})

@@ -143,7 +143,9 @@ class FakeCatalog:
 
     def happen(self, asset: Asset, event: str = "claimed", after: State = State.UPLOADING) -> Record:
         cursor = self.records[-1].cursor + 1 if self.records else 1
-        record = Record(cursor, NOW, asset.id, asset.path, event, asset.state, after, asset.generation, "", "key")
+        record = Record(
+            cursor, NOW, asset.id, asset.path, event, asset.state, after, asset.generation, "", "key", asset.path, "key"
+        )
         self.records.append(record)
         self._news.set()
         self._news = asyncio.Event()

@@ -806,7 +806,7 @@ async def test_every_change_of_state_is_written_down(catalog: Catalog) -> None:
     last = records[-1]
     assert last.cursor == await catalog.newest_event() == records[0].cursor + 3
     assert last == Record(last.cursor, NOW, asset.id, asset.path, "verified", State.VERIFYING, State.REPLICATED, 1,
-                          "etag-md5", proof_of(asset).key)  # fmt: skip
+                          "etag-md5", proof_of(asset).key, asset.path, None)  # fmt: skip
     assert await catalog.events(records[1].cursor, limit=1) == [records[2]]
 
 

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 PART = "R12 hosts that share a bucket"
 SEEDS = seeds(PART, scaled(test=1, quick=1, long=40))
-OPERATIONS = scaled(test=300, quick=2_500, long=10_000)
+OPERATIONS = scaled(test=120, quick=2_500, long=10_000)
 PATHS = [f"{number % 3}/{number}.bin" for number in range(9)]
 ROUNDS = 12
 """So often everybody may look, at most, before all must be quiet."""
