@@ -124,7 +124,8 @@ REFRESH: Final = (
     " WHERE id = :id AND size = :size AND mtime_ns = :mtime_ns AND inode = :inode"
 )
 WARMTH: Final = (
-    "SELECT row, heat, coalesce(size, proof_size, 0), last_access FROM asset WHERE id = ? AND state <> 'gone'"
+    "SELECT asset.id, row, heat, coalesce(size, proof_size, 0), last_access"
+    " FROM json_each(?) CROSS JOIN asset ON asset.id = json_each.value WHERE state <> 'gone'"
 )
 TOUCH: Final = (
     "UPDATE asset SET last_access = max(last_access, ?), access_count = access_count + ?, heat = ? WHERE row = ?"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from index import queries
@@ -74,9 +75,7 @@ class Unwarmed:
 
 def touch(connection: sqlite3.Connection, accesses: Mapping[AssetId, Use], warming: Warming) -> None:
     """Note the last access to each asset, and how many there were; unknown ones are nobody's."""
-    # In the order of ids, which is nearly that of rows: neighbours share pages.
-    found = (_after(connection, asset_id, accesses[asset_id], warming) for asset_id in sorted(accesses))
-    noted = [each for each in found if each is not None]
+    noted = _after(connection, accesses, warming)
     connection.executemany(queries.TOUCH, [(each.at, each.times, each.heat, each.row) for each in noted])
     seen = sorted(each[:4] for each in noted if each.times)
     if seen:
@@ -87,18 +86,21 @@ def touch(connection: sqlite3.Connection, accesses: Mapping[AssetId, Use], warmi
 
 def heat_after(connection: sqlite3.Connection, asset_id: AssetId, at: float, warming: Warming) -> float | None:
     """Return the heat of an asset that its access time says was used then."""
-    noted = _after(connection, asset_id, Use(at, 0), warming)
-    return None if noted is None else noted.heat
+    for noted in _after(connection, {asset_id: Use(at, 0)}, warming):
+        return noted.heat
+    return None
 
 
-def _after(connection: sqlite3.Connection, asset_id: AssetId, use: Use, warming: Warming) -> _Noted | None:
-    """Return what the row becomes; an access that only its time shows is one, too, but is not counted."""
-    found = connection.execute(queries.WARMTH, (asset_id,)).fetchone()
-    if found is None:
-        return None
-    row, heat, size, last_access = found
-    times = use.times or int(use.at > last_access)
-    return _Noted(use.at, row, size, use.times, warming.after_access(heat, size, times, use.misses) if times else heat)
+def _after(connection: sqlite3.Connection, accesses: Mapping[AssetId, Use], warming: Warming) -> list[_Noted]:
+    """Return what the rows become; an access that only its time shows is one, too, but is not counted."""
+    noted = []
+    # In the order of ids, which is nearly that of rows: neighbours share pages.
+    for asset_id, row, heat, size, last_access in connection.execute(queries.WARMTH, (json.dumps(sorted(accesses)),)):
+        use = accesses[asset_id]
+        times = use.times or int(use.at > last_access)
+        after = warming.after_access(heat, size, times, use.misses) if times else heat
+        noted.append(_Noted(use.at, row, size, use.times, after))
+    return noted
 
 
 def accesses_after(connection: sqlite3.Connection, cursor: int, *, limit: int) -> tuple[list[Access], int]:

@@ -1,4 +1,4 @@
-"""Accesses, gathered in memory and written in batches: a lost batch loses seconds of heat and nothing else."""
+"""Accesses, gathered in memory and written in batches: a lost batch loses some seconds of heat and nothing else."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-FLUSH_SECONDS: Final = 20.0
+FLUSH_SECONDS: Final = 50.0
 PAGE: Final = 1000
 """How many rows are given their heat in one commit."""
 FACT: Final = "heat"
