@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import time
+import resource
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -29,9 +29,21 @@ async def patience(notifier: Notifier) -> AsyncIterator[None]:
 
 
 async def _ask(notifier: Notifier) -> None:
-    spent = time.process_time()
+    work = _work()
     while True:
         await asyncio.sleep(LOOK_SECONDS)
-        before, spent = spent, time.process_time()
-        if spent - before >= LEAST_WORK_SECONDS:
+        before, work = work, _work()
+        if work.seconds - before.seconds >= LEAST_WORK_SECONDS or work.blocks > before.blocks:
             notifier.starting(within=WAIT_SECONDS)
+
+
+class _Work(NamedTuple):
+    """What this process has done so far: processor time, and blocks that went to disks and came from them."""
+
+    seconds: float
+    blocks: int
+
+
+def _work() -> _Work:
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return _Work(used.ru_utime + used.ru_stime, used.ru_inblock + used.ru_oublock)

@@ -48,11 +48,16 @@ def test_every_word(manager: Listening) -> None:
     ]
 
 
-async def test_a_start_that_works_is_given_time(manager: Listening, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("is_disk", [False, True], ids=["processor", "disk"])
+async def test_a_start_that_works_is_given_time(
+    manager: Listening, monkeypatch: pytest.MonkeyPatch, *, is_disk: bool
+) -> None:
     """The service manager is asked again and again, and no more once it is done."""
     spent = itertools.count()
     monkeypatch.setattr(module, "LOOK_SECONDS", 0.0)
-    monkeypatch.setattr(module.time, "process_time", lambda: float(next(spent)))
+    monkeypatch.setattr(
+        module, "_work", lambda: module._Work(7.0, next(spent)) if is_disk else module._Work(next(spent), 7)
+    )
     asked = ["EXTEND_TIMEOUT_USEC=60000000", "STATUS=starting"]
     async with patience(Notifier.from_environment(manager.environment)):
         while next(spent) < 9:  # noqa: ASYNC110 - whoever asks tells nobody here
@@ -68,7 +73,7 @@ async def test_a_start_that_works_is_given_time(manager: Listening, monkeypatch:
 async def test_a_start_that_hangs_is_not_given_time(manager: Listening, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where nothing goes on there is nothing to wait for; and what fails, fails."""
     monkeypatch.setattr(module, "LOOK_SECONDS", 0.0)
-    monkeypatch.setattr(module.time, "process_time", lambda: 7.0)
+    monkeypatch.setattr(module, "_work", lambda: module._Work(7.0, 7))
 
     async def begin() -> None:
         async with patience(Notifier.from_environment(manager.environment)):
