@@ -162,7 +162,7 @@ class Parts:
             **({} if self.mailbox is None else {"mailbox": self.mailbox.run()}),
             "sweeper": self.sweeper.run(),
             "sidecars": Sidecars(self.catalog, self.tree, self.describer).run(),
-            "measurer": Measurer(self.catalog, self.tree).run(),
+            "measurer": Measurer(self.catalog, self.tree, turns=self.turns).run(),
             "ageing": self.ageing.run(),
             "expiry": self.expiry.run(),
             "scrubber": self.scrubber.run(),
@@ -182,6 +182,7 @@ class Parts:
         self.planner.rollout = self.rekeyer.rollout = rollout(settings)
         self.expiry.follow(retention(settings), self.planner.rollout)
         self.uploader.follow(self.planner.rollout)
+        self.catalog.misplaced.set()
         self._tell_doctor(settings)
         self.keeper.watermarks = watermarks(settings)
         self.keeper.interval = settings.tiering.interval.total_seconds()
@@ -652,7 +653,9 @@ class Parts:
         """What has old assets go from the store, where a rule says so."""
         return Expiry(
             self.catalog,
+            self.store,
             retention(self.settings),
+            host=self._root_id,
             reason_to_wait=self.clearance.reason_to_wait,
             purge=self.registry.purge_soon,
             observer=self.metrics,

@@ -109,7 +109,7 @@ def test_a_file_that_wants_to_be_read_for_ever(tmp_path: Path, monkeypatch: pyte
 async def measured(core: Core) -> int:
     """Measure whatever there is; return how many pages that took."""
     pages, after = 0, 0
-    while after := await Measurer(core.catalog, core.tree).measure_some(after=after):
+    while after := await Measurer(core.catalog, core.tree, turns=core.turns).measure_some(after=after):
         pages += 1
     return pages
 

@@ -17,7 +17,7 @@ from tiering.answers import Selection
 from tiering.expiry import Expiry
 from tiering.retention import Retention, rule
 from tiering.rollout import Mode, Rollout
-from tiering.store import NotFoundError, UnavailableError
+from tiering.store import Attributes, NotFoundError, UnavailableError
 from tiering.stores.faulty import Fail
 
 if TYPE_CHECKING:
@@ -116,7 +116,9 @@ def an_expiry(core: Core, *rules: str, grace: float = 100.0) -> Expiry:
     texts = rules or ("type=artifact expire after 1d",)
     return Expiry(
         core.catalog,
+        core.store,
         Retention(tuple(map(rule, texts)), grace),
+        host="root",
         reason_to_wait=lambda: core.obstacle,
         purge=core.registry.purge_soon,
         observer=core.witness,
@@ -396,6 +398,40 @@ async def test_marks_outlive_a_stop_and_time_stands_still_meanwhile(place: Place
         (going,) = await planned(expiry)
         assert going.marked
         assert going.at == pytest.approx(core.clock() + 40, abs=5)
+
+
+@pytest.mark.parametrize("said", [{"tierd-host": "another"}, {"tierd-id": "f" * 32}])
+async def test_what_another_host_has_stored_stays(place: Place, said: dict[str, str]) -> None:
+    """Its pins and its wishes are not known here; it is asked about again after another grace time."""
+    async with place.core() as core:
+        asset = await an_old_one(core)
+        assert asset.proof is not None
+        there = await core.store.head(asset.proof.key)
+        await core.store.copy(there.key, there.key, Attributes(metadata={**there.metadata, **said}), etag=there.etag)
+        expiry = an_expiry(core)
+        await expiry.look(passed=0.0)
+        await expiry.look(passed=100.0)
+        assert await core.state("a.jpg") is State.COLD
+        heads = core.store.calls["head"]
+        await expiry.look(passed=99.0)
+        assert core.store.calls["head"] == heads
+        await expiry.look(passed=1.0)
+        assert core.store.calls["head"] == heads + 1
+        assert await core.state("a.jpg") is State.COLD
+
+
+async def test_a_store_that_cannot_be_asked_removes_nothing(place: Place) -> None:
+    """Unknown is not ours: the mark stays, and it goes when the store answers."""
+    async with place.core() as core:
+        await an_old_one(core)
+        expiry = an_expiry(core, grace=0.0)
+        await expiry.look(passed=0.0)
+        core.store.script = [Fail(operation="head", error=UnavailableError("503"), first=core.store.calls["head"] + 1)]
+        await expiry.look(passed=1.0)
+        assert await core.state("a.jpg") is State.COLD
+        assert await marks(core) == ["a.jpg"]
+        await expiry.look(passed=1.0)
+        assert await core.state("a.jpg") is State.GONE
 
 
 async def test_a_store_that_does_not_answer_is_asked_again(place: Place) -> None:

@@ -1,7 +1,8 @@
 """Has what retention rules say go from the store, and nothing else: first marked, then, after its grace time, removed.
 
 Only cold assets go, so no local byte is ever touched. The tombstone is committed before the remote copy is removed, as
-`tierd rm` does it: whichever run of the daemon gets to it removes exactly the object that was proven.
+`tierd rm` does it: whichever run of the daemon gets to it removes exactly the object that was proven. What another host
+has stored is for that one's rules.
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ from typing import TYPE_CHECKING, Final
 from index.asset import printable
 from index.errors import IndexFullError
 from index.expiring import Mark
+from tiering.metadata import Passport
 from tiering.rollout import EVERYTHING, Rollout
+from tiering.store import StoreError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Sequence
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
     from index.catalog import Catalog
     from tiering.observer import Observer
     from tiering.retention import Going, Retention, Rule
+    from tiering.store import Store
 
 log = logging.getLogger(__name__)
 
@@ -40,16 +44,23 @@ class Expiry:
     def __init__(
         self,
         catalog: Catalog,
+        store: Store,
         retention: Retention,
         *,
+        host: str,
         reason_to_wait: Callable[[], str | None],
         purge: Callable[[], None],
         observer: Observer,
         clock: Callable[[], float],
         rollout: Rollout = EVERYTHING,
     ) -> None:
-        """`reason_to_wait` says why nothing may be removed now; `purge` has tombstones' remote copies removed."""
+        """`host` is the name of the cache root. `reason_to_wait` says why nothing may be removed now.
+
+        `purge` has the remote copies of tombstones removed.
+        """
         self._catalog = catalog
+        self._store = store
+        self._host = host
         self.retention = retention
         self.rollout = rollout
         self._reason_to_wait = reason_to_wait
@@ -138,7 +149,28 @@ class Expiry:
         left = {asset.id for asset in staying}
         for asset, mark in page:
             if asset.id not in left and mark.since <= before and self._reason_to_wait() is None:
-                await self._remove(asset, mark.rule, before)
+                await self._remove_ours(asset, mark.rule, before)
+
+    async def _remove_ours(self, asset: Asset, rule: str, before: float) -> None:
+        try:
+            is_ours = await self._is_ours(asset)
+        except StoreError as error:
+            log.info("retention waits: %s (%s)", printable(asset.path), error, extra={"asset": asset.id})
+            return
+        if is_ours:
+            await self._remove(asset, rule, before)
+        else:
+            # It is asked about again after another grace time.
+            await self._catalog.unmark_expiring([asset.id])
+
+    async def _is_ours(self, asset: Asset) -> bool:
+        """Whether the object is the one that was proven, and this host's."""
+        if asset.proof is None:
+            return False
+        head = await self._store.head(asset.proof.key)
+        passport = Passport.from_metadata(head.metadata or {})
+        is_known = passport is not None and passport.id == asset.id and not passport.is_from_elsewhere(self._host)
+        return is_known and head.etag == asset.proof.etag
 
     async def _remove(self, asset: Asset, rule: str, before: float) -> None:
 

@@ -15,11 +15,12 @@ from tiering.measures import measure
 from tiering.tree import FileError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from index.asset import Asset
     from index.catalog import Catalog
     from tiering.tree import Tree
+    from tiering.turns import Turns
 
 PAGE: Final = 100
 SHARE: Final = 9
@@ -30,9 +31,10 @@ IDLE_SECONDS: Final = 5.0
 class Measurer:
     """Goes through what was never measured, for ever."""
 
-    def __init__(self, catalog: Catalog, tree: Tree) -> None:
+    def __init__(self, catalog: Catalog, tree: Tree, *, turns: Turns) -> None:
         self._catalog = catalog
         self._tree = tree
+        self._turns = turns
 
     async def run(self) -> None:
         """Measure whatever there is to measure, for ever."""
@@ -50,18 +52,20 @@ class Measurer:
         """Measure some beyond a row of the index; return the last row, 0 where there was none."""
         page, last = await self._catalog.unmeasured(after=after, limit=PAGE)
         if page:
-            await self._catalog.note_measured(await asyncio.to_thread(self._measure_all, page))
+            found = [(asset, await self._ask(asset)) for asset in page]
+            await self._catalog.note_measured((asset, told) for asset, told in found if told is not None)
         return last
 
-    def _measure_all(self, page: Sequence[Asset]) -> list[tuple[Asset, Mapping[str, str]]]:
-        found = ((asset, self._measure(asset)) for asset in page)
-        return [(asset, measured) for asset, measured in found if measured is not None]
-
-    def _measure(self, asset: Asset) -> Mapping[str, str] | None:
-        """Return what the file tells; None where it is not there, or not what the index says: ask later."""
+    async def _ask(self, asset: Asset) -> Mapping[str, str] | None:
         kind = asset.content_type or ""
         if not kind.startswith(("image/", "audio/", "video/")):
             return {}
+        # A file that is open cannot be demoted: whoever wants to do that waits a moment.
+        async with self._turns.take(asset.id):
+            return await asyncio.to_thread(self._measure, asset, kind)
+
+    def _measure(self, asset: Asset, kind: str) -> Mapping[str, str] | None:
+        """Return what the file tells; None where it is not there, or not what the index says: ask later."""
         try:
             fd = self._tree.open(asset.path)
         except FileError:
