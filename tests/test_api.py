@@ -497,6 +497,44 @@ async def test_a_drain_tells_line_by_line(served: Served) -> None:
     assert answer.lines[-1] == {"report": report}
 
 
+async def test_a_migration_tells_line_by_line(served: Served) -> None:
+    """A plan, a run, or what was broken off; and how far it is."""
+    for body, given in (
+        ({"dry_run": True, "target": "creative"}, {"layouts": (None, "creative"), "prune": False}),
+        ({"source": "mirror", "prune": True}, {"layouts": ("mirror", None), "prune": True}),
+        ({"resume": True}, {}),
+    ):
+        answer = await served.ask("POST", "/v1/migrate", body=body)
+        assert served.tiers.given[-1] == given
+        for line in answer.body.splitlines():
+            assert models.MigrationLine.model_validate_json(line)
+        assert answer.lines[-1]["report"]["failures"][0]["path"] == "a\ufffd"
+    assert (await served.ask("POST", "/v1/migrate", body={"resume": True, "prune": True})).status == 400
+    assert (await served.ask("POST", "/v1/migrate", body={"source": "nonsense"})).status == 400
+    assert models.MigrationStatus.model_validate((await served.get("/v1/migrate")).json).left == 1
+
+
+async def test_a_discovery_tells_line_by_line(served: Served) -> None:
+    """Progress, then what the index lacks."""
+    answer = await served.ask("POST", "/v1/discover", body={"sync": True})
+    assert served.tiers.given == [{"sync": True, "foreign": False}]
+    found = [models.DiscoveryLine.model_validate_json(line) for line in answer.body.splitlines()]
+    assert found[-1].report is not None
+    assert [stray.path for stray in found[-1].report.lacking + found[-1].report.foreign] == ["a\ufffd", None]
+
+
+async def test_who_holds_a_content_is_asked_by_one_digest(served: Served) -> None:
+    """Both, neither, or one that is none, are refused."""
+    served.tiers.add_cold("cold.jpg", b"content")
+    proof = served.tiers.catalog.assets["cold.jpg"].proof
+    assert proof is not None
+    for query in (f"sha256={proof.sha256}", f"md5={proof.etag}"):
+        answer = await served.get(f"/v1/holders?{query}")
+        assert models.Holders.model_validate(answer.json).assets
+    for wrong in ("", "?sha256=zz", f"?sha256={'0' * 64}&md5={'0' * 32}"):
+        assert (await served.get(f"/v1/holders{wrong}")).status == 400
+
+
 async def test_what_retention_is_to_remove(served: Served) -> None:
     """One line an asset, as far ahead as is asked for."""
     answer = await served.get("/v1/retention?within=60")

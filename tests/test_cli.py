@@ -598,6 +598,95 @@ def test_drain(stub: Stub, tierd: Run) -> None:
     assert tierd("drain", "--no-wait") == 0
 
 
+MOVE = {"path": "a", "href": "a", "key": "a", "to": "other/a", "why": ""}
+PLAN: dict[str, Any] = {"moves": 2, "bytes": 20, "placed": 3, "elsewhere": 0, "waiting": 1, "unplaceable": 0}
+PLAN |= {"collisions": 1, "examples": [MOVE]}
+MIGRATED: dict[str, Any] = {"plan": PLAN, "moved": 0, "failed": 0, "failures": []}
+MIGRATED |= {"pruned": 0, "pruned_bytes": 0, "kept": 0}
+
+
+def test_migrate_plan(stub: Stub, tierd: Run) -> None:
+    """Old and new keys, how many move, and why the others stay; as a dry run of a migration, too."""
+    stub.answers["POST /v1/migrate"] = lines({"report": MIGRATED | {"pruned": 4, "pruned_bytes": 9, "kept": 1}})
+    assert tierd("migrate", "plan", "--from", "mirror", "--to", "creative", "--prune") == 0
+    asked = {"source": "mirror", "target": "creative", "prune": True, "dry_run": True}
+    assert stub.requests[0].body == asked
+    assert tierd.out == "a\ta\tother/a\t\n"
+    assert "2 (20 B), copied" in tierd.err
+    assert "1 have no proven remote copy" in tierd.err
+    assert "would remove 4 superseded objects (9 B); 1 stay" in tierd.err
+    assert tierd("migrate", "run", "--dry-run") == 0
+    assert stub.requests[-1].body == {"source": None, "target": None, "prune": False, "dry_run": True}
+
+
+@pytest.mark.parametrize(("moved", "failed", "code"), [(2, 0, 0), (1, 1, 4), (0, 2, 1), (0, 0, 0)])
+def test_migrate_run_and_resume(stub: Stub, tierd: Run, moved: int, failed: int, code: int) -> None:
+    """What did not move is named; removing for good is asked about."""
+    progress = {"progress": {"phase": "moving", "done": 1, "total": 2, "trouble": ""}}
+    report = MIGRATED | {"moved": moved, "failed": failed, "failures": [MOVE | {"why": "archived"}] * failed}
+    stub.answers["POST /v1/migrate"] = lines(progress, {"report": report})
+    assert tierd("migrate", "run") == code
+    assert tierd.out == "a\ta\tother/a\tarchived\n" * failed
+    assert f"moved {moved} of {moved + failed}" in tierd.err
+    assert tierd("migrate", "resume") == code
+    assert stub.requests[-1].body == {"resume": True}
+    asked = len(stub.requests)
+    assert tierd("migrate", "run", "--prune") == 5
+    assert len(stub.requests) == asked
+    assert tierd("migrate", "run", "--prune", "--yes", "--json") == code
+    assert tierd.json == report
+
+
+def test_migrate_status(stub: Stub, tierd: Run) -> None:
+    """Nothing, broken off, or done."""
+    found: dict[str, Any] = {"phase": "none", "source": None, "target": "creative", "prune": True, "began": 1.0}
+    found |= {"ended": None, "total": 4, "bytes": 9, "moved": 1, "left": 3, "failed": 0, "pruned": 0}
+    found |= {"pruned_bytes": 0, "running": False, "trouble": ""}
+    stub.answers["GET /v1/migrate"] = Answer(found)
+    assert tierd("migrate", "status") == 0
+    assert tierd.out == "there was no migration\n"
+    stub.answers["GET /v1/migrate"] = Answer(found | {"phase": "moving"})
+    assert tierd("migrate", "status") == 0
+    assert "broken off; see: tierd migrate resume" in tierd.out
+    assert "1 of 4 (25.0%)" in tierd.out
+    stub.answers["GET /v1/migrate"] = Answer(found | {"phase": "moving", "running": True, "trouble": "no answer"})
+    assert tierd("migrate", "status") == 0
+    assert "broken off" not in tierd.out
+    assert "no answer" in tierd.out
+
+
+def test_discover_asks_the_daemon_where_one_runs(stub: Stub, tierd: Run) -> None:
+    """What it lacks goes to stdout; a dry run takes nothing in."""
+    report = {"objects": 3, "assets": 1, "bytes": 5, "taken": 1, "strangers": 1}
+    report |= {"lacking": [{"key": "k", "size": 5, "path": "a"}], "foreign": [{"key": "f", "size": 6, "path": None}]}
+    progress = {name: report[name] for name in ("objects", "assets", "bytes", "taken", "strangers")}
+    stub.answers["POST /v1/discover"] = lines({"progress": progress}, {"report": report})
+    assert tierd("discover", "--sync", "--foreign") == 0
+    assert stub.requests[-1].body == {"sync": True, "foreign": True}
+    assert tierd.out == "k\t5\ta\nf\t6\t-\n"
+    assert tierd.err.endswith(
+        "3 objects: 1 assets (5 B) that the index lacked, 1 that do not say whose they are; taken in: 1\n"
+    )
+    assert tierd("discover", "--sync", "--dry-run") == 0
+    assert stub.requests[-1].body == {"sync": False, "foreign": False}
+
+
+def test_find_local(stub: Stub, tierd: Run, root: Path) -> None:
+    """By a file, wherever it is, or by a digest; nothing found is 3."""
+    held = {"path": "a", "state": "cold", "size": 5, "key": "k"}
+    stub.answers["GET /v1/holders"] = Answer({"assets": [held, held | {"path": "b", "state": "replicated"}]})
+    (root / "b").write_bytes(b"hello")
+    assert tierd("find-local", str(root / "b")) == 0
+    assert stub.requests[-1].target == f"/v1/holders?sha256={hashlib.sha256(b'hello').hexdigest()}"
+    assert tierd.out == "a\tmoved\tcold\t5\tk\nb\titself\treplicated\t5\tk\n"
+    stub.answers["GET /v1/holders"] = Answer({"assets": []})
+    assert tierd("find-local", "--md5", "A" * 32) == 3
+    assert stub.requests[-1].target == f"/v1/holders?md5={'a' * 32}"
+    assert tierd("find-local", "nowhere") == 3
+    for wrong in ((), ("--md5", "zz"), ("x", "--sha256", "0" * 64)):
+        assert tierd("find-local", *wrong) == 2
+
+
 def test_what_retention_is_to_remove(stub: Stub, tierd: Run) -> None:
     """One a line, and how much it is; a time that is none is refused."""
     going = {"path": "a.jpg", "href": "a.jpg", "key": "a.jpg", "size": 5, "type": "artifact", "rule": "r", "at": 0.0}

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from core import a_place
+from samples import an_asset
 
 from index.asset import AssetId, RelPath
 from index.changes import Change
@@ -16,6 +19,7 @@ from tiering.answers import MigrationReport
 from tiering.layouts import named
 from tiering.metadata import Passport
 from tiering.outcome import ConflictError
+from tiering.pruner import is_superseded
 from tiering.store import Attributes, RefusedError, UnavailableError
 from tiering.stores.faulty import Fail
 
@@ -235,3 +239,20 @@ async def test_an_object_that_only_says_what_it_holds_is_read_first(place: Place
         assert await key_of(core, A) == key
         assert (await run(core, prune=True)).kept == 1
         assert A in await keys(core)
+
+
+def test_only_what_is_older_than_the_proof_is_superseded() -> None:
+    """What is as new was sent a moment ago, perhaps, and its proof is still to be written."""
+    asset = an_asset()
+    assert asset.proof is not None
+    of = partial(Passport, asset.id, path=A, sha256="0" * 64, mtime_ns=0, mode=0o644)
+    now = asset.proof.generation
+    assert is_superseded(asset, of(generation=now - 1), buried=None)
+    assert not is_superseded(asset, of(generation=now), buried=None)
+    for state in (State.NEW, State.UPLOADING, State.DAMAGED, State.PROMOTING):
+        assert not is_superseded(replace(asset, state=state), of(generation=now - 1), buried=None)
+    another = Passport(AssetId("1" * 32), now - 1, A, "0" * 64, 0, 0o644)
+    assert not is_superseded(asset, another, buried=None)
+    gone = replace(asset, state=State.GONE)
+    assert is_superseded(gone, of(generation=now), buried=now)
+    assert not is_superseded(gone, of(generation=now + 1), buried=now)
