@@ -89,7 +89,9 @@ async def get_glance(service: Service, call: Call) -> StreamResponse:  # noqa: A
 async def get_stats(service: Service, call: Call) -> StreamResponse:  # noqa: ARG001 - handlers are all alike
     """Answer what there is of what, what happened, and what it costs."""
     figures = await service.catalog.figures()
-    return json_response(stats_view(figures, service.counts(), service.rates(), service.prices, service.storage_class))
+    return json_response(
+        stats_view(figures, service.counts(), service.rates(), service.prices, service.storage_class, service.bill())
+    )
 
 
 async def get_metrics(service: Service, call: Call) -> StreamResponse:  # noqa: ARG001 - handlers are all alike

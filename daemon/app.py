@@ -48,6 +48,7 @@ from tiering.leftovers import Leftovers
 from tiering.mailbox import Mailbox
 from tiering.manifest import Manifest
 from tiering.measurer import Measurer
+from tiering.meter import Meter
 from tiering.migration import Migration
 from tiering.multipart import Multipart
 from tiering.neighbours import Neighbours
@@ -164,6 +165,7 @@ class Parts:
             "sidecars": Sidecars(self.catalog, self.tree, self.describer).run(),
             "measurer": Measurer(self.catalog, self.tree, turns=self.turns).run(),
             "ageing": self.ageing.run(),
+            "meter": self.meter.run(),
             "expiry": self.expiry.run(),
             "scrubber": self.scrubber.run(),
             "accesses": self.accesses.run(),
@@ -346,6 +348,19 @@ class Parts:
             host=self._root_id,
             clock=time.time,
             rollout=self.planner.rollout,
+        )
+
+    @cached_property
+    def meter(self) -> Meter:
+        """What counts what is paid for."""
+        return Meter(
+            self.catalog,
+            self.store,
+            self.metrics.tally,
+            prices=self.prices,
+            default_class=self.settings.store.storage_class or "STANDARD",
+            has_classes=isinstance(self._store, Remote),
+            clock=time.time,
         )
 
     @cached_property
@@ -586,6 +601,7 @@ class Parts:
     def metrics(self) -> Metrics:
         """The figures for Prometheus."""
         metrics = Metrics(version=version("tierd"))
+        metrics.charge(lambda: self.meter.bill())  # noqa: PLW0108 - likewise
         metrics.watch(lambda: self.inspector.status())  # noqa: PLW0108 - it does not exist yet
         metrics.date(scanned=lambda: self.reconciler.scanned_at, credentials_end=self._credentials_end)
         return metrics
@@ -733,6 +749,7 @@ class Parts:
             curve=self.curve.read,
             counts=self.metrics.counts,
             storage_class=self.settings.store.storage_class or "STANDARD",
+            bill=self.meter.bill,
             prices=self.prices,
             clock=time.time,
             root=self.settings.cache.root,

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from datetime import UTC, datetime
 from functools import partial
 from typing import Annotated, Any
 
@@ -69,13 +70,37 @@ def _store(store: dict[str, Any]) -> str:
     return "; ".join([store["url"], *lacking(store["capabilities"])])
 
 
-def stats(context: typer.Context) -> None:
+def stats(
+    context: typer.Context,
+    *,
+    cost: Annotated[bool, typer.Option("--cost", help="What this month costs, so far and as it goes on.")] = False,
+) -> None:
     """Print figures: assets and bytes by state, type, campaign and media type; what happened, and what it costs."""
     given = options(context)
     found = given.client().stats()
     if given.json:
-        render.show_json(found)
-        return
+        render.show_json(found["cost"] if cost else found)
+    elif cost:
+        _show_cost(found["cost"]["bill"])
+    else:
+        _show_figures(found)
+
+
+def _show_cost(bill: dict[str, Any]) -> None:
+    rows = [(part, f"{bill['so_far'][part]:.2f}", f"{bill['forecast'][part]:.2f}") for part in bill["so_far"]]
+    so_far, forecast = sum(bill["so_far"].values()), sum(bill["forecast"].values())
+    render.show_table(("for", "so far", "whole month"), [*rows, ("in all", f"{so_far:.2f}", f"{forecast:.2f}")])
+    since = datetime.fromtimestamp(bill["since"], UTC).strftime("%Y-%m-%d %H:%M UTC")
+    render.show_pairs(
+        (
+            ("month", f"{bill['month']}, counted since {since}"),
+            ("all hot", f"{bill['all_hot']:.2f}: everything on disk, and in the store as it is"),
+            ("all cold", f"{bill['all_cold']:.2f}: nothing on disk, all that is asked for read from the store"),
+        )
+    )
+
+
+def _show_figures(found: dict[str, Any]) -> None:
     kinds = (("state", "states"), ("type", "types"), ("campaign", "campaigns"), ("media type", "media_types"))
     rows = [
         (kind, value or "-", figures["assets"], human_size(figures["bytes"]))

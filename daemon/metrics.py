@@ -29,6 +29,8 @@ from prometheus_client.registry import Collector
 from daemon.hits import Hits
 from daemon.throughput import Throughput
 from index.lifecycle import State
+from tiering.bill import total
+from tiering.meter import Tally
 from tiering.stores.observed import OPERATIONS
 
 if TYPE_CHECKING:
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
 
     from index.asset import Asset
     from tiering.answers import Status
+    from tiering.bill import Bill
 
 _OTHER: Final = "other"
 
@@ -128,6 +131,9 @@ class Metrics:
             "tierd_reconcile_found", "Changes found by a scan that the watcher had not reported.", registry=registry
         )
         self._store = _StoreRequests(registry)
+        self._fetched = Counter("tierd_store_read_bytes", "Bytes read from the store.", registry=registry)
+        self.tally = Tally(clock=wall_clock)
+        """What is paid for."""
         checks = Counter("tierd_scrub_checks", "What the scrubber looked at.", ["check", "result"], registry=registry)
         self._checks = {(check, found): checks.labels(check, found) for check in _CHECKS for found in _FOUND}
         self._told = _Tallies(registry, "bulletins", "What the store's queue told of.", _BULLETINS)
@@ -149,6 +155,10 @@ class Metrics:
     def watch(self, status: Callable[[], Status]) -> None:
         """Read the gauges from this snapshot, which must be in memory, at each scrape."""
         self._registry.register(_States(status, self.rates))
+
+    def charge(self, bill: Callable[[], Bill]) -> None:
+        """Read from this what the month costs, at each scrape."""
+        self._registry.register(_Cost(bill))
 
     def listen(self, is_fed: Callable[[], bool]) -> None:
         """Say whether a queue tells what others do."""
@@ -185,6 +195,7 @@ class Metrics:
         self._requests.add(result)
         self._hits.add(result, now=self._clock())
         self._request_bytes.add(result, size_bytes)
+        self.tally.served(size_bytes)
 
     def uploaded(self, asset: Asset, result: str, seconds: float, sent_bytes: int) -> None:
         """See Observer."""
@@ -233,6 +244,12 @@ class Metrics:
     def stored(self, operation: str, result: str, seconds: float) -> None:
         """See Observer."""
         self._store.add(operation, result, seconds)
+        self.tally.asked(operation, result)
+
+    def fetched(self, size_bytes: int) -> None:
+        """See Observer."""
+        self._fetched.inc(size_bytes)
+        self.tally.fetched(size_bytes)
 
     def expired(self, asset: Asset) -> None:
         """See Observer."""
@@ -336,6 +353,29 @@ class _States(Collector):
             ("store_doubted", "Whether too much in the store seems missing or wrong.", bool(status.scrub.doubt)),
         ):
             yield GaugeMetricFamily(f"tierd_{name}", text, value=float(value))
+
+
+class _Cost(Collector):
+    """What this month costs, by the prices of the configuration."""
+
+    def __init__(self, bill: Callable[[], Bill]) -> None:
+        self._bill = bill
+
+    def describe(self) -> Iterator[GaugeMetricFamily]:
+        """Return nothing, so that registering counts nothing."""
+        return iter(())
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """Yield what is spent, and what will be."""
+        bill = self._bill()
+        spent = GaugeMetricFamily("tierd_cost_month_to_date", "Money spent this month, by for what.", labels=["part"])
+        for part, money in bill.so_far.items():
+            spent.add_metric([part], money)
+        yield spent
+        whole = GaugeMetricFamily("tierd_cost_month_forecast", "Money that this month will cost.", labels=["case"])
+        for case, money in (("as-is", total(bill.forecast)), ("all-hot", bill.all_hot), ("all-cold", bill.all_cold)):
+            whole.add_metric([case], money)
+        yield whole
 
 
 def _by_state(name: str, text: str, values: Mapping[State, int]) -> GaugeMetricFamily:

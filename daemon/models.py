@@ -212,12 +212,24 @@ class Figures(Model):
     archived: int
 
 
+class Bill(Model):
+    """What a month (UTC) costs: spent since it is counted, as it goes on, with everything on disk and with nothing."""
+
+    month: str
+    since: float
+    so_far: dict[str, float]
+    forecast: dict[str, float]
+    all_hot: float
+    all_cold: float
+
+
 class Cost(Model):
     """What `stored_bytes` cost a month in each storage class; `storage_class` is the one of new objects."""
 
     stored_bytes: int
     storage_class: str
     month: dict[str, float]
+    bill: Bill
 
 
 class Stats(Model):

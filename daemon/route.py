@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from daemon.trouble import Trouble
     from index.asset import RelPath
     from index.catalog import Catalog
+    from tiering.bill import Bill
     from tiering.curve import Reading
     from tiering.drain import Drain
     from tiering.expiry import Expiry
@@ -84,6 +85,7 @@ class Service:
     trouble: Trouble
     curve: Callable[[], Reading]
     counts: Callable[[], Counts]
+    bill: Callable[[], Bill]
     clock: Callable[[], float]
     root: Path
     store_url: str

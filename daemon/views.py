@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from index.figures import Figure
     from index.records import Record
     from tiering.answers import Explanation, Opened, Result, Status, Transfer
+    from tiering.bill import Bill
     from tiering.leases import Lease
     from tiering.prices import Prices
     from tiering.retention import Going
@@ -216,10 +217,17 @@ def incident_view(incident: Incident) -> Json:
     return {"path": None, "href": None, **asdict(incident)}
 
 
-def stats_view(figures: Sequence[Figure], counts: Counts, rates: Rates, prices: Prices, storage_class: str) -> Json:
+def stats_view(
+    figures: Sequence[Figure], counts: Counts, rates: Rates, prices: Prices, storage_class: str, bill: Bill
+) -> Json:
     """Return what there is, what happened, and what it costs."""
     stored = sum(figure.stored for figure in figures)
-    cost = {"stored_bytes": stored, "storage_class": storage_class, "month": prices.of_keeping(stored)}
+    cost = {
+        "stored_bytes": stored,
+        "storage_class": storage_class,
+        "month": prices.of_keeping(stored),
+        "bill": asdict(bill),
+    }
     return {
         "states": _totalled(figures, "state"),
         "types": _totalled(figures, "type"),

@@ -19,12 +19,15 @@ from daemon.peers import Access
 from daemon.route import Service
 from daemon.server import Server
 from daemon.trouble import Trouble
+from tiering.bill import Bill
 from tiering.curve import Point, Reading
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
     from pathlib import Path
 
+PARTS = {"storage": 1.0, "disk": 2.0, "requests": 0.25, "egress": 0.5}
+BILL = Bill("2026-11", 1793491200.0, PARTS, {name: 2 * money for name, money in PARTS.items()}, 30.0, 4.5)
 READING = Reading(
     0.5,
     7,
@@ -242,6 +245,7 @@ async def serve(
         demand=Demand(clock=lambda: NOW),
         trouble=Trouble(),
         counts=metrics.counts,
+        bill=lambda: BILL,
         clock=lambda: NOW,
         root=root,
         store_url="s3://bucket/pre",

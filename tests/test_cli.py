@@ -291,6 +291,28 @@ def test_stats(stub: Stub, tierd: Run) -> None:
     assert "no price is known" in tierd.out
 
 
+def test_stats_tell_what_the_month_costs(stub: Stub, tierd: Run) -> None:
+    """What is spent, what will be, and the two alternatives; as a document just the same."""
+    bill = {
+        "month": "2026-11",
+        "since": 1_793_491_200.0,
+        "so_far": {"storage": 1.0, "disk": 2.0, "requests": 0.25, "egress": 0.5},
+        "forecast": {"storage": 2.0, "disk": 4.0, "requests": 0.5, "egress": 1.0},
+        "all_hot": 30.0,
+        "all_cold": 4.5,
+    }
+    stub.answers["GET /v1/stats"] = Answer({"cost": {"bill": bill}})
+    assert tierd("stats", "--cost") == 0
+    for line in (
+        *("storage\t1.00\t2.00", "egress\t0.50\t1.00", "in all\t3.75\t7.50"),
+        "month     2026-11, counted since 2026-11-01 00:00 UTC",
+        "all hot   30.00: everything on disk, and in the store as it is",
+    ):
+        assert line in tierd.out.splitlines()
+    assert tierd("stats", "--cost", "--json") == 0
+    assert tierd.json == {"bill": bill}
+
+
 def test_list_is_one_asset_a_line(stub: Stub, tierd: Run) -> None:
     """Tabs between columns, nothing else, and no name can pretend to be two lines."""
     stub.answers["GET /v1/assets"] = Answer({"assets": [asset("a\nb"), asset("c", pinned=True)], "cursor": None})

@@ -14,6 +14,7 @@ import pytest
 import typer
 from pages import PAGES, PROJECT, codes, first_codes, prose, read, rows, sections
 from samples import an_asset
+from talking import BILL
 
 from daemon import problem
 from daemon.api import DESCRIPTION, ROUTES
@@ -386,6 +387,7 @@ def every_metric() -> dict[str, tuple[str, dict[str, list[str]]]]:
             disk=Disk(total=1, free=1, used=0, limit=1, high=1.0, low=1.0), store=ColdTier(url="", reachable=True),
         )
     )  # fmt: skip
+    metrics.charge(lambda: BILL)
     text = metrics.render().decode()
     kinds = dict(re.findall(r"^# TYPE (tierd_\w+) (\w+)$", text, flags=re.MULTILINE))
     return {name: (kind, labels_of(text, name)) for name, kind in kinds.items()}

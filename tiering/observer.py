@@ -41,6 +41,9 @@ class Observer(Protocol):
     def stored(self, operation: str, result: str, seconds: float) -> None:
         """A request to the store ended: `ok` or the code of its error."""
 
+    def fetched(self, size_bytes: int) -> None:
+        """Bytes of an object came from the store."""
+
     def expired(self, asset: Asset) -> None:
         """A retention rule removed a cold asset from the store."""
 
@@ -85,6 +88,9 @@ class SilentObserver:
         """See Observer."""
 
     def stored(self, operation: str, result: str, seconds: float) -> None:
+        """See Observer."""
+
+    def fetched(self, size_bytes: int) -> None:
         """See Observer."""
 
     def expired(self, asset: Asset) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from tiering.store import StoreError
@@ -29,6 +30,23 @@ OPERATIONS: Final = (
     "list_uploads",
 )
 """What an observer is told about, so that it can know all names before the first."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Counted:
+    """A download whose bytes are told."""
+
+    download: Download
+    observer: Observer
+
+    @property
+    def info(self) -> ObjectInfo:
+        return self.download.info
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        async for chunk in self.download.chunks():
+            self.observer.fetched(len(chunk))
+            yield chunk
 
 
 class ObservedStore:
@@ -69,7 +87,7 @@ class ObservedStore:
         """See Store."""
         with self._observed("get"):
             async with self._store.get(key, etag=etag, start=start, length=length) as download:
-                yield download
+                yield _Counted(download, self._observer)
 
     async def delete(self, key: str, *, etag: str | None = None) -> None:
         """See Store."""
