@@ -216,7 +216,7 @@ def test_drain(bucket: Bucket, launch: Launch, seaweed_server: Seaweed) -> None:
     assert not outcome(early)["done"]
     done = daemon.command("drain", "--json")
     assert done.returncode == 0
-    assert outcome(done) == {"done": True, "unprotected": 0, "unprotected_bytes": 0, "stuck": []}
+    assert outcome(done) == {"done": True, "unprotected": 0, "unprotected_bytes": 0, "stuck": [], "outside": 0}
     assert daemon.status()["assets"]["replicated"] == len(files)
     bucket.put("foreign.bin", b"somebody's")
     daemon.drop({"foreign.bin": b"mine"})
