@@ -9,6 +9,7 @@ import pytest
 from core import a_place
 from samples import DAY, NOW, a_proof, an_asset
 
+from index.asset import RelPath
 from index.lifecycle import State
 from index.warmth import Use
 from tiering.planner import Planner, Residence
@@ -84,6 +85,9 @@ def test_a_stay_is_after_upload_and_promotion() -> None:
         "type=a warm",
         "type=a stay",
         "type=a stay 7y",
+        "type=a prefer hot 0",
+        "type=a prefer hot 10",
+        "type=a prefer hot2",
         "=a hot",
         "type= hot",
         "type=a hot until",
@@ -104,6 +108,8 @@ def test_what_is_no_rule_is_refused(text: str) -> None:
         ("tag.x=a prefer cold", "x=a never demote"),
         ("x=a stay 7d", "field.x=a stay 9d"),
         ("x=a hot until 2027-01-01", "x=a hot"),
+        ("x=a prefer hot", "x=a prefer cold"),
+        ("x=a prefer hot 2", "tag.x=a prefer hot 3"),
     ],
 )
 def test_conflicts_are_found(one: str, other: str) -> None:
@@ -134,3 +140,33 @@ async def test_what_is_preferred_cold_leaves_first(tmp_path: Path) -> None:
         cold = {asset.path for asset in await core.assets() if asset.state is State.COLD}
         assert {"13", "14"} <= cold
         assert "15" not in cold
+
+
+def test_grades_are_what_they_say() -> None:
+    """One if none is said; the highest that holds counts, and what is old leaves in spite of it."""
+    texts = [f"team=red prefer hot 3 until {TOMORROW}", "type=master prefer hot"]
+    assert [rule(text).grade for text in (*texts, "type=a hot")] == [3, 1, 0]
+    asked, ends = planner(*texts), rule(texts[0]).until
+    assert (asked.grades(now=NOW), asked.grades(now=ends)) == ([0, 1, 3], [0, 1])
+    asked.residence = replace(asked.residence, cold_after=1e12)
+    for now, grade, goes in ((NOW, 0, 0), (NOW, 1, 0), (NOW, 3, 1), (ends, 0, 0), (ends, 1, 1)):
+        assert len(asked.plan([XMAS], excess=1, reason="watermark", now=now, grade=grade)) == goes
+    asked.residence = replace(asked.residence, cold_after=0.0)
+    assert len(asked.plan([XMAS], excess=0, reason="watermark", now=NOW)) == 1
+
+
+async def test_what_is_preferred_hot_leaves_grade_by_grade(tmp_path: Path) -> None:
+    """However long ago it was used, and only once all others have left; explain names the rule."""
+    async with a_place(tmp_path).core(size_limit=20 * 4096) as core:
+        core.planner.rules = [rule("kind=a prefer hot"), rule("kind=b prefer hot 2")]
+        for number in range(17):
+            asset = await core.hot(f"{number:02}", b"x" * 4096)
+            kind = "b" if number < 8 else "a" if number < 12 else "c"
+            await core.catalog.describe(asset.id, type=None, fields={}, tags={"kind": kind})
+            await core.catalog.touch({asset.id: Use(core.clock() + number, 1)})
+        assert "'kind=b prefer hot 2' has it leave after" in "".join(
+            (await core.inspector.explain(RelPath("00"))).reasons
+        )
+        await core.keeper.tend()
+        left = {asset.path for asset in await core.assets() if core.on_disk(asset.path) is None}
+        assert left == {"08", "09", "12", "13", "14", "15", "16"}, "five without a grade, then two of the first"

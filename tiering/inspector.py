@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from index import outside
 from index.lifecycle import UNPROTECTED, State
 from tiering.answers import BrakeState, Disk, Explanation, Queue, RolloutState, ScrubState, Status
+from tiering.rules import preference
 from tiering.standing import said_of_heat, said_of_standing
 from tiering.tree import FileError
 
@@ -154,9 +155,7 @@ class Inspector:
             return self._outlook_unprotected(asset, now)
         match asset.state:
             case State.REPLICATED:
-                stay = self._keeper.reason_to_wait() or self._planner.reason_to_stay(asset, now=now)
-                idle = f"it was last asked for {now - asset.last_access:.0f} s ago"
-                return ("stays", [stay, idle]) if stay else ("may be demoted", [idle, self._keeper.pressure()])
+                return self._outlook_replicated(asset, now)
             case State.COLD:
                 return "is promoted when it is asked for", ["its bytes are in the store"]
             case State.DEMOTING if why := self._keeper.waits_because(asset):
@@ -171,6 +170,15 @@ class Inspector:
         """Say why nothing at all is uploaded at present, if that is so."""
         store = self._prober.state()
         return [] if store.reachable else [f"nothing is uploaded at present: {store.reason}"]
+
+    def _outlook_replicated(self, asset: Asset, now: float) -> tuple[str, list[str]]:
+        stay = self._keeper.reason_to_wait() or self._planner.reason_to_stay(asset, now=now)
+        idle = f"it was last asked for {now - asset.last_access:.0f} s ago"
+        if stay:
+            return "stays", [stay, idle]
+        preferred = preference(self._planner.rules, asset, now=now)
+        later = [f"the rule '{preferred.text}' has it leave after others"] if preferred else []
+        return "may be demoted", [idle, *later, self._keeper.pressure()]
 
     def _outlook_unprotected(self, asset: Asset, now: float) -> tuple[str, list[str]]:
         failure = asset.failure

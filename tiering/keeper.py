@@ -177,7 +177,10 @@ class Keeper:
         bout = Bout(excess)
         await self.receive()
         await self._send_preferred(bout, reason)
-        await self._go_through(self._policy.order, bout, reason)
+        for grade in self.planner.grades(now=self._clock()):
+            await self._go_through(self._policy.order, bout, reason, grade=grade)
+            if bout.left <= 0 or bout.is_broken_off:
+                break
         if self._policy.order != self._policy.oldest_first and not bout.is_broken_off:
             await self._go_through(self._policy.oldest_first, bout, reason)
         if bout.freed:
@@ -195,16 +198,16 @@ class Keeper:
                 if cursor is None:
                     break
 
-    async def _go_through(self, order: Sequence[str], bout: Bout, reason: str) -> None:
+    async def _go_through(self, order: Sequence[str], bout: Bout, reason: str, *, grade: int = 0) -> None:
         async for page in self._in_order(order):
-            await self._work_through(page, bout, reason)
+            await self._work_through(page, bout, reason, grade=grade)
             if bout.is_broken_off or self._is_over(page, bout.left):
                 return
 
-    async def _work_through(self, page: Sequence[Asset], bout: Bout, reason: str) -> None:
+    async def _work_through(self, page: Sequence[Asset], bout: Bout, reason: str, *, grade: int = 0) -> None:
         """Demote of one page what is to go; what is spared is made up for by those that come after it."""
         rest = page
-        while steps := self.planner.plan(rest, excess=bout.left, reason=reason, now=self._clock()):
+        while steps := self.planner.plan(rest, excess=bout.left, reason=reason, now=self._clock(), grade=grade):
             await self._demote_all(steps, bout)
             if bout.is_broken_off:
                 return

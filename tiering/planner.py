@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from index.lifecycle import State
 from tiering.rollout import EVERYTHING, Rollout
-from tiering.rules import reason_to_stay
+from tiering.rules import preference, reason_to_stay
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -82,14 +82,23 @@ class Planner:
         """Whether nobody has asked for it for so long that it leaves even where there is room."""
         return self.policy.idle(asset, now=now) >= self.residence.cold_after
 
-    def plan(self, coldest_first: Iterable[Asset], *, excess: int, reason: str, now: float) -> list[Demotion]:
-        """Choose, in the given order, what frees `excess` bytes, and beyond that what is old."""
+    def grades(self, *, now: float) -> list[int]:
+        """Return the grades of preference that there are, the lowest first: who has none has 0."""
+        return sorted({0, *(rule.grade for rule in self.rules if now < rule.until)})
+
+    def plan(
+        self, coldest_first: Iterable[Asset], *, excess: int, reason: str, now: float, grade: int = 0
+    ) -> list[Demotion]:
+        """Choose, in the given order, what frees `excess` bytes and has no higher grade; beyond that what is old."""
         chosen: list[Demotion] = []
         for asset in coldest_first:
             old = self.is_old(asset, now=now)
             if not old and (excess <= 0 or asset.disk_bytes == 0):
                 continue
             if self.reason_to_stay(asset, now=now) is not None:
+                continue
+            preferred = preference(self.rules, asset, now=now)
+            if not old and preferred is not None and preferred.grade > grade:
                 continue
             chosen.append(Demotion(asset, reason if excess > 0 else "age"))
             excess -= asset.disk_bytes

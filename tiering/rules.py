@@ -7,6 +7,7 @@ A rule is a selector, what holds for those assets, and, if it is to end, until w
 - `never demote`: nobody does.
 - `stay 7d`: so long after its upload and after its promotion at least.
 - `prefer cold`: it leaves before all others when room is needed.
+- `prefer hot 3`: it leaves only once all of a lower grade have left; grades are 1 (if none is said) to 9.
 """
 
 from __future__ import annotations
@@ -28,11 +29,12 @@ if TYPE_CHECKING:
 
 RIGHT: Final = (
     "should be rules as in 'campaign=xmas hot until 2027-01-07': type=, field.NAME=, tag.NAME= or NAME=VALUE, then "
-    "hot, never demote, stay 7d or prefer cold, then, if it is to end, until YYYY-MM-DD"
+    "hot, never demote, stay 7d, prefer cold or prefer hot 1 to 9, then, if it is to end, until YYYY-MM-DD"
 )
 _SECONDS: Final = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0, "w": 604_800.0}
 _RULE: Final = re.compile(
-    r"(?P<selector>[^=\s]+=\S+)\s+(?P<action>hot|never demote|prefer cold|stay (?P<count>\d{1,6})(?P<unit>[smhdw]))"
+    r"(?P<selector>[^=\s]+=\S+)\s+(?P<action>hot|never demote|prefer cold|prefer hot(?: (?P<grade>[1-9]))?"
+    r"|stay (?P<count>\d{1,6})(?P<unit>[smhdw]))"
     r"(?:\s+until (?P<until>\d{4}-\d\d-\d\d))?"
 )
 
@@ -44,11 +46,15 @@ class Action(StrEnum):
     NEVER = "never demote"
     STAY = "stay"
     COLD = "prefer cold"
+    WARM = "prefer hot"
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One rule. `kind` is `type`, `field`, `tag`, or empty for a field or a tag; `seconds` is how long `stay` is."""
+    """One rule. `kind` is `type`, `field`, `tag`, or empty for a field or a tag; `seconds` is how long `stay` is.
+
+    `grade` is that of `prefer hot`: who has a higher one leaves later.
+    """
 
     text: str
     kind: str
@@ -57,6 +63,7 @@ class Rule:
     action: Action
     seconds: float = 0.0
     until: float = float("inf")
+    grade: int = 0
 
     def covers(self, asset: Asset, *, now: float) -> bool:
         """Whether it holds for the asset now."""
@@ -90,9 +97,10 @@ def rule(text: str) -> Rule:
         kind="type" if selector == "type" else kind,
         name=name,
         value=value,
-        action=Action(found["action"].partition(" ")[0]) if found["count"] else Action(found["action"]),
+        action=Action.STAY if found["count"] else Action(found["action"].removesuffix(f" {found['grade']}")),
         seconds=float(found["count"] or 0) * _SECONDS[found["unit"] or "s"],
         until=_moment(found["until"]) if found["until"] else float("inf"),
+        grade=int(found["grade"] or found["action"] == Action.WARM),
     )
 
 
@@ -124,6 +132,12 @@ def reason_to_stay(rules: Sequence[Rule], asset: Asset, *, now: float, by_hand: 
         if each.covers(asset, now=now) and _keeps(each, asset, now=now, by_hand=by_hand):
             return f"the rule '{each.text}' keeps it"
     return None
+
+
+def preference(rules: Sequence[Rule], asset: Asset, *, now: float) -> Rule | None:
+    """Return the rule of the highest grade that prefers the asset hot; None where none does."""
+    preferring = (each for each in rules if each.grade and each.covers(asset, now=now))
+    return max(preferring, key=lambda each: each.grade, default=None)
 
 
 def _keeps(each: Rule, asset: Asset, *, now: float, by_hand: bool) -> bool:
