@@ -12,7 +12,8 @@ from tiering.bucket.documents import DeniedError, NotSupportedError
 from tiering.bucket.permissions import daemon_policy, setup_policy
 from tiering.bucket.place import name_fault
 from tiering.bucket.plan import Outcome, plan
-from tiering.bucket.rules import TakenError, own_name, rules_for
+from tiering.bucket.rule import TakenError, own_name
+from tiering.bucket.rules import rules_for
 from tiering.bucket.wishes import Wishes
 
 NOTHING = Wishes(bucket="media", prefix="studio/", region="eu-central-1")

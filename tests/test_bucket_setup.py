@@ -15,7 +15,7 @@ from fault_proxy import FaultProxy
 
 from tiering.bucket import documents, trial
 from tiering.bucket.plan import Outcome
-from tiering.bucket.rules import own_name
+from tiering.bucket.rule import own_name
 from tiering.bucket.setup import Setup
 from tiering.bucket.wishes import Wishes
 from tiering.store import CredentialsError, RefusedError, UnavailableError

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from tiering.bucket.rules import Replication, rules_for
+from tiering.bucket.replication import Replication
+from tiering.bucket.rules import rules_for
 from tiering.stores.sqs import region_of
 
 if TYPE_CHECKING:

@@ -7,13 +7,13 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from tiering.bucket.documents import DeniedError, NotSupportedError
-from tiering.bucket.rules import TakenError
+from tiering.bucket.rule import TakenError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from tiering.bucket.documents import Content
-    from tiering.bucket.rules import Rule
+    from tiering.bucket.rule import Rule
 
 Found = dict[str, "Content | NotSupportedError | DeniedError"]
 """What was read, by the documents' names; one that could not be read has the reason in its place."""

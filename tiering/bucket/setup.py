@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
     from tiering.bucket.documents import Content
-    from tiering.bucket.rules import Rule
+    from tiering.bucket.rule import Rule
     from tiering.bucket.wishes import Wishes
     from tiering.store import Store
     from tiering.stores.s3_requests import Requests
