@@ -54,7 +54,7 @@ async def list_assets(service: Service, call: Call) -> StreamResponse:
         )
     except ValueError as error:
         raise ApiError(400, "bad-cursor", str(error), hint="begin again without a cursor") from None
-    return json_response({"assets": [asset_view(asset, service.store_url) for asset in assets], "cursor": cursor})
+    return json_response({"assets": [asset_view(asset, service.addresses) for asset in assets], "cursor": cursor})
 
 
 async def find_holders(service: Service, call: Call) -> StreamResponse:
@@ -63,7 +63,7 @@ async def find_holders(service: Service, call: Call) -> StreamResponse:
     if (asked.sha256 is None) == (asked.md5 is None):
         raise ApiError(400, "bad-input", "exactly one of sha256 and md5 is needed", hint="in hexadecimal, lower case")
     found = await service.catalog.holding(sha256=asked.sha256 or "", md5=asked.md5 or "")
-    return json_response({"assets": [asset_view(asset, service.store_url) for asset in found]})
+    return json_response({"assets": [asset_view(asset, service.addresses) for asset in found]})
 
 
 async def list_paths(service: Service, call: Call) -> StreamResponse:
@@ -75,14 +75,14 @@ async def list_paths(service: Service, call: Call) -> StreamResponse:
 
 async def get_asset(service: Service, call: Call) -> StreamResponse:
     """Answer one asset."""
-    return json_response(asset_view(await service.tiers.find(call.path), service.store_url))
+    return json_response(asset_view(await service.tiers.find(call.path), service.addresses))
 
 
 async def put_asset(service: Service, call: Call) -> StreamResponse:
     """Take a file in, with what an application knows about it."""
     path, told = call.path, await call.body(bodies.Registration)
     asset = await service.registry.register(path, type=told.type, fields=told.fields, tags=told.tags)
-    return json_response(asset_view(asset, service.store_url))
+    return json_response(asset_view(asset, service.addresses))
 
 
 async def patch_asset(service: Service, call: Call) -> StreamResponse:
@@ -95,7 +95,7 @@ async def patch_asset(service: Service, call: Call) -> StreamResponse:
         fields=_merged(asset.fields, told, "fields"),
         tags=_merged(asset.tags, told, "tags"),
     )
-    return json_response(asset_view(asset, service.store_url))
+    return json_response(asset_view(asset, service.addresses))
 
 
 def _merged(present: Mapping[str, str], told: bodies.Amendment, name: str) -> dict[str, str]:
@@ -109,7 +109,7 @@ def _merged(present: Mapping[str, str], told: bodies.Amendment, name: str) -> di
 
 async def delete_asset(service: Service, call: Call) -> StreamResponse:
     """Remove an asset from both tiers."""
-    return json_response(asset_view(await service.registry.remove(call.path), service.store_url))
+    return json_response(asset_view(await service.registry.remove(call.path), service.addresses))
 
 
 async def explain_asset(service: Service, call: Call) -> StreamResponse:

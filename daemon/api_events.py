@@ -30,7 +30,7 @@ async def follow_events(service: Service, call: Call) -> StreamResponse:
     while not service.followers.closed:
         records = await catalog.events(after, limit=BATCH)
         if records:
-            views = [record_view(record, service.store_url) for record in records]
+            views = [record_view(record, service.addresses) for record in records]
             wanted = [view for view in views if is_move(view) or not asked.moves]
             await (lines.write(wanted) if wanted else lines.beat())
             after = records[-1].cursor

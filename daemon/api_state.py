@@ -132,7 +132,7 @@ async def get_retention(service: Service, call: Call) -> StreamResponse:
         async for page in plan:
             if service.followers.closed:
                 break
-            await lines.write(going_view(each, service.store_url) for each in page)
+            await lines.write(going_view(each, service.addresses) for each in page)
     return lines.response
 
 

@@ -9,6 +9,7 @@ from functools import cached_property, partial
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Final
 
+from daemon.addresses import Addresses
 from daemon.checks import CHECKS
 from daemon.circumstances import Circumstances
 from daemon.demand import Demand
@@ -25,6 +26,7 @@ from daemon.trouble import Trouble
 from daemon.watchdog import Pulse, Watchdog
 from tiering.accesses import Accesses
 from tiering.ageing import Ageing
+from tiering.cdn import Invalidator
 from tiering.classes import Classes
 from tiering.clearance import Clearance
 from tiering.couriers import Couriers
@@ -73,6 +75,7 @@ from tiering.sender import Means, Sender, Sizes
 from tiering.sidecars import Sidecars
 from tiering.space import Space
 from tiering.stocktaking import Stocktaking
+from tiering.stores.cloudfront import Distribution
 from tiering.stores.observed import ObservedStore
 from tiering.stores.prompt import PromptStore
 from tiering.stores.remote import Remote
@@ -161,6 +164,7 @@ class Parts:
             "rekeyer": self.rekeyer.run(),
             "neighbours": self.neighbours.run(),
             **({} if self.mailbox is None else {"mailbox": self.mailbox.run()}),
+            **({} if self.invalidator is None else {"invalidator": self.invalidator.run()}),
             "sweeper": self.sweeper.run(),
             "sidecars": Sidecars(self.catalog, self.tree, self.describer).run(),
             "measurer": Measurer(self.catalog, self.tree, turns=self.turns).run(),
@@ -516,6 +520,26 @@ class Parts:
         )
 
     @cached_property
+    def addresses(self) -> Addresses:
+        """What objects are called where others look for them."""
+        return Addresses(self.store.url, self.settings.cdn.public_url)
+
+    @cached_property
+    def invalidator(self) -> Invalidator | None:
+        """What tells a content delivery network what to forget, where there is one."""
+        cdn = self.settings.cdn
+        if cdn.distribution is None or not isinstance(self._store, S3Store):
+            return None
+        return Invalidator(
+            self.catalog,
+            Distribution(cdn.distribution, self._store.requests.settings),
+            patterns=cdn.invalidate,
+            path_of=self.addresses.viewers_path,
+            host=self._root_id,
+            told=self.metrics.invalidated,
+        )
+
+    @cached_property
     def mailbox(self) -> Mailbox | None:
         """The queue by which the bucket tells what happens in it, where there is one."""
         url = self.settings.store.events_queue
@@ -753,7 +777,7 @@ class Parts:
             prices=self.prices,
             clock=time.time,
             root=self.settings.cache.root,
-            store_url=self.store.url,
+            addresses=self.addresses,
             version=version("tierd"),
         )
         return Server(service, grace_seconds=DRAIN_SECONDS / 2)

@@ -45,6 +45,7 @@ def find_contradictions(settings: Settings) -> Iterator[Contradiction]:
     yield from _places(settings)
     yield from _provider(settings)
     yield from _queue(settings)
+    yield from _cdn(settings)
     yield from _rollout(settings)
     yield from _only_s3(settings)
     yield from _classes(settings)
@@ -183,6 +184,22 @@ def _queue(settings: Settings) -> Iterator[Contradiction]:
             ("store.events_queue", "store.url"),
             f"only a bucket sends notifications, and the store is {store.url}",
             "leave events_queue out, or name an s3:// store",
+        )
+
+
+def _cdn(settings: Settings) -> Iterator[Contradiction]:
+    cdn, store = settings.cdn, settings.store
+    if cdn.distribution is not None and store.scheme != "s3":
+        yield Contradiction(
+            ("cdn.distribution", "store.url"),
+            f"CloudFront reads from a bucket, and the store is {store.url}",
+            "leave distribution out, or name an s3:// store",
+        )
+    if (cdn.distribution is None) != (not cdn.invalidate):
+        yield Contradiction(
+            ("cdn.distribution", "cdn.invalidate"),
+            "one is set, and the other is not: nothing would be invalidated",
+            "name the distribution and what keys begin with, as in invalidate = ['posters/', 'shots/*'], or neither",
         )
 
 

@@ -138,6 +138,9 @@ class Metrics:
         self._checks = {(check, found): checks.labels(check, found) for check in _CHECKS for found in _FOUND}
         self._told = _Tallies(registry, "bulletins", "What the store's queue told of.", _BULLETINS)
         self._fed = Gauge("tierd_queue_fed", "Whether the store's queue tells what others do.", registry=registry)
+        self._invalidated = Counter(
+            "tierd_cdn_invalidated_paths", "Paths that the content delivery network was told of.", registry=registry
+        )
         self._scanned = Gauge("tierd_scan_timestamp_seconds", "When the last whole scan ended.", registry=registry)
         self._credentials_end = Gauge(
             "tierd_credentials_end_timestamp_seconds",
@@ -259,6 +262,10 @@ class Metrics:
     def told(self, result: str, count: int) -> None:
         """See Observer."""
         self._told.add(result, count)
+
+    def invalidated(self, paths: int) -> None:
+        """Count paths that the content delivery network was told to forget."""
+        self._invalidated.inc(paths)
 
     def scrubbed(self, check: str, result: str) -> None:
         """See Observer."""

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from aiohttp.web import BaseRequest
 
+    from daemon.addresses import Addresses
     from daemon.demand import Demand
     from daemon.doctor import Row
     from daemon.followers import Followers
@@ -56,7 +57,7 @@ JSON_LINES: Final = "application/x-ndjson"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Service:
-    """What handlers may use. `store_url` is where keys are, prefix included; metrics are in text format 0.0.4.
+    """What handlers may use. Metrics are in text format 0.0.4.
 
     What the core's parts raise, daemon/problem.py turns into answers. Cancelling a call to one of them is safe at any
     moment: what was begun is finished or undone, and nothing more is begun.
@@ -88,7 +89,7 @@ class Service:
     bill: Callable[[], Bill]
     clock: Callable[[], float]
     root: Path
-    store_url: str
+    addresses: Addresses
     version: str
     storage_class: str = "STANDARD"
     prices: Prices = field(default_factory=Prices)

@@ -94,6 +94,14 @@ class Bucket(Section):
     tls_only: fields.Flag = False
 
 
+class Cdn(Section):
+    """The content delivery network before the bucket."""
+
+    distribution: fields.Text | None = None
+    invalidate: fields.Names = ()
+    public_url: fields.Endpoint | None = None
+
+
 class LayoutRule(Section):
     """Where the assets of a type lie: all of them, or `where` these fields have these values."""
 
@@ -241,6 +249,7 @@ class Settings(Section):
     index: Index
     store: Store
     bucket: Bucket
+    cdn: Cdn
     layout: Layout
     metadata: Metadata
     tiering: Tiering

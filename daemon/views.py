@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import urlsplit
 
 from daemon.target import href_of
 from daemon.trouble import REMEDIES
@@ -16,6 +15,7 @@ from tiering.leases import LEASE_SECONDS
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from daemon.addresses import Addresses
     from daemon.metrics import Counts, Rates
     from daemon.trouble import Incident
     from index.asset import Asset, Proof, RelPath
@@ -35,14 +35,14 @@ ARCHIVED: Final = frozenset(State) - UNPROTECTED - {State.DAMAGED, State.GONE}
 """The states in which the store has what the asset is now."""
 
 
-def asset_view(asset: Asset, store_url: str) -> Json:
+def asset_view(asset: Asset, addresses: Addresses) -> Json:
     """Return one asset. Its key is the whole one, with the store's prefix."""
     proof = asset.proof
     sha256 = content_sha256(asset)
     return {
         "id": asset.id,
         **_names(asset.path),
-        **_place(proof, store_url),
+        **_place(proof, addresses),
         "state": asset.state,
         "size": asset.size,
         "mtime": _mtime(asset),
@@ -120,12 +120,12 @@ def explanation_view(explanation: Explanation) -> Json:
     }
 
 
-def going_view(going: Going, store_url: str) -> Json:
+def going_view(going: Going, addresses: Addresses) -> Json:
     """Return what is to go from the store, and when."""
     asset = going.asset
     return {
         **_names(asset.path),
-        "key": _place(asset.proof, store_url)["key"],
+        "key": _place(asset.proof, addresses)["key"],
         "size": asset.size,
         "type": asset.type,
         "rule": going.rule,
@@ -134,7 +134,7 @@ def going_view(going: Going, store_url: str) -> Json:
     }
 
 
-def record_view(record: Record, store_url: str) -> Json:
+def record_view(record: Record, addresses: Addresses) -> Json:
     """Return one change of state, and where the asset was and is."""
     return {
         "cursor": record.cursor,
@@ -147,8 +147,8 @@ def record_view(record: Record, store_url: str) -> Json:
         "generation": record.generation,
         "key": record.key,
         "reason": record.reason,
-        "was": _location(record.before, record.was_path, record.was_key, store_url),
-        "location": _location(record.after, record.path, record.key, store_url),
+        "was": _location(record.before, record.was_path, record.was_key, addresses),
+        "location": _location(record.after, record.path, record.key, addresses),
     }
 
 
@@ -157,15 +157,11 @@ def is_move(view: Json) -> bool:
     return bool(view["was"] != view["location"])
 
 
-def _location(state: State | None, path: str, key: str | None, store_url: str) -> Json | None:
+def _location(state: State | None, path: str, key: str | None, addresses: Addresses) -> Json | None:
     if state in {None, State.GONE}:
         return None
     is_there = key is not None and state is not State.DAMAGED
-    return {**_names(path), "on_disk": state in HOT, "url": _url(key, store_url) if key and is_there else None}
-
-
-def _url(key: str, store_url: str) -> str:
-    return f"{store_url.rstrip('/')}/{key}"
+    return {**_names(path), "on_disk": state in HOT, "url": addresses.url(key) if key and is_there else None}
 
 
 def status_view(status: Status, rates: Rates, newest_event: int) -> Json:
@@ -253,13 +249,10 @@ def _names(path: str) -> Json:
     return {"path": printable(path), "href": href_of(path)}
 
 
-def _place(proof: Proof | None, store_url: str) -> Json:
+def _place(proof: Proof | None, addresses: Addresses) -> Json:
     if proof is None:
         return {"key": None, "url": None}
-    url = _url(proof.key, store_url)
-    parts = urlsplit(store_url)
-    prefix = parts.path.strip("/") if parts.netloc else ""
-    return {"key": f"{prefix}/{proof.key}" if prefix else proof.key, "url": url}
+    return {"key": addresses.whole_key(proof.key), "url": addresses.url(proof.key)}
 
 
 def _mtime(asset: Asset) -> float | None:

@@ -33,6 +33,7 @@ def wishes(settings: Settings, requests: Requests) -> Wishes:
         replicate_to=bucket.replicate_to,
         replication_role=bucket.replication_role,
         tls_only=bucket.tls_only,
+        distribution=settings.cdn.distribution,
         queue=settings.store.events_queue,
         restores=settings.store.restore is not None,
     )

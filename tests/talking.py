@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from fake_tiers import NOW, FakeObserver, FakeTiers
 
+from daemon.addresses import Addresses
 from daemon.demand import Demand
 from daemon.followers import Followers
 from daemon.limits import Limits
@@ -248,7 +249,7 @@ async def serve(
         bill=lambda: BILL,
         clock=lambda: NOW,
         root=root,
-        store_url="s3://bucket/pre",
+        addresses=Addresses("s3://bucket/pre"),
         version="1.2.3",
         limits=limits or Limits(),
     )

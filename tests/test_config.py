@@ -45,6 +45,7 @@ TABLE = {
         "look_every": "1h",
         "events_queue": None,
     },
+    "cdn": {"distribution": None, "invalidate": [], "public_url": None},
     "bucket": {
         "versioning": True,
         "encryption": "AES256",
@@ -257,6 +258,9 @@ def test_every_key_can_be_overridden(base: Path) -> None:
         "TIERD_UI__LISTEN": "[::1]:9470",
         "TIERD_STORE__LOOK_EVERY": "2h",
         "TIERD_STORE__EVENTS_QUEUE": "https://sqs.eu-central-1.amazonaws.com/1/q",
+        "TIERD_CDN__DISTRIBUTION": "E1",
+        "TIERD_CDN__INVALIDATE": "posters/,shots/*",
+        "TIERD_CDN__PUBLIC_URL": "https://media.example.com",
         "TIERD_BUCKET__VERSIONING": "True",
         "TIERD_BUCKET__ENCRYPTION": "none",
         "TIERD_BUCKET__BLOCK_PUBLIC_ACCESS": "false",

@@ -17,6 +17,7 @@ from samples import an_asset
 from talking import BILL
 
 from daemon import problem
+from daemon.addresses import Addresses
 from daemon.api import DESCRIPTION, ROUTES
 from daemon.checks import CHECKS
 from daemon.cli import build
@@ -291,7 +292,7 @@ def query_parameters(route: Route) -> set[str]:
 def test_every_field_of_an_asset_is_documented() -> None:
     """And no other."""
     documented = first_codes(REQUEST_PAGE["GET /v1/assets/{path}"], "field")
-    assert set(documented) == set(asset_view(an_asset(), "memory://"))
+    assert set(documented) == set(asset_view(an_asset(), Addresses("memory://")))
 
 
 def test_requests_in_examples_exist() -> None:

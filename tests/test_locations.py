@@ -13,6 +13,7 @@ import pytest
 from core import a_place
 from trees import plant
 
+from daemon.addresses import Addresses
 from daemon.views import is_move, record_view
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ async def test_each_move_says_from_where_to_where(tmp_path: Path) -> None:
         await core.upload_all()
         await core.registry.remove((await core.find("b")).path)
         records = await core.catalog.events(0, limit=100)
-        views = [record_view(record, "s3://media/studio") for record in records]
+        views = [record_view(record, Addresses("s3://media/studio")) for record in records]
         moves = [(each["was"], each["location"]) for each in views if is_move(each)]
 
     def place(path: str, url: str | None, *, on_disk: bool = True) -> dict[str, object]:
@@ -93,7 +94,7 @@ async def test_who_had_another_id_is_said_to_be_nowhere(tmp_path: Path) -> None:
         provisional = await core.find("a")
         await core.discovery.discover()
         records = await core.catalog.events(0, limit=100)
-    last = {record.id: record_view(record, "memory://")["location"] for record in records}
+    last = {record.id: record_view(record, Addresses("memory://"))["location"] for record in records}
     assert last[provisional.id] is None
     assert last[known.id] is not None
 

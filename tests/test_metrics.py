@@ -88,7 +88,8 @@ def expected_at_start() -> set[str]:
     names = {
         "hit_ratio", "upload_bytes_total", "upload_throughput_bytes_per_second", "oldest_unprotected_seconds",
         "unprotected_bytes", "verification_failures_total", "watch_overflows_total", "reconcile_found_total",
-        "queue_fed", "disk_free_bytes", "disk_full", "brake_engaged", "upload_duration_seconds_count",
+        "queue_fed", "cdn_invalidated_paths_total",
+        "disk_free_bytes", "disk_full", "brake_engaged", "upload_duration_seconds_count",
         "upload_duration_seconds_sum", "promotion_duration_seconds_count", "promotion_duration_seconds_sum",
     }  # fmt: skip
     for result in ("hit", "miss", "error"):

@@ -56,6 +56,9 @@ def _policy(wishes: Wishes, kms_key: str | None, *, looks: Iterable[str]) -> Pol
     if wishes.queue:
         reads = ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"]
         statements.append(_allowed("TierdQueue", reads, [_queue_name(wishes, wishes.queue)]))
+    if wishes.distribution:
+        name = f"arn:{wishes.partition}:cloudfront::*:distribution/{wishes.distribution}"
+        statements.append(_allowed("TierdDistribution", ["cloudfront:CreateInvalidation"], [name]))
     return {"Version": "2012-10-17", "Statement": statements}
 
 

@@ -41,6 +41,8 @@ class Wishes:
     """Whether the daemon asks for what lies in an archive: nothing about the bucket, only about its rights."""
     queue: str | None = None
     """The URL of the queue that the daemon follows: likewise."""
+    distribution: str | None = None
+    """The distribution of CloudFront that the daemon tells what to forget: likewise."""
 
     @property
     def partition(self) -> str:
