@@ -207,6 +207,13 @@ def _endpoint(value: str) -> str:
     return value.rstrip("/")
 
 
+def _public_url(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in {"http", "https"} or not parts.hostname or "@" in parts.netloc or parts.query:
+        raise wrong("should be a URL without a query, as in https://media.example.com")
+    return value.rstrip("/")
+
+
 def _queue_url(value: str) -> str:
     parts = urlsplit(value)
     if "@" in parts.netloc:
@@ -317,6 +324,7 @@ Loopback = Annotated[Address | None, BeforeValidator(_loopback), PlainSerializer
 Located = Annotated[Path, BeforeValidator(_located), PlainSerializer(os.fspath)]
 StoreUrl = Annotated[str, BeforeValidator(_store_url)]
 Endpoint = Annotated[str, AfterValidator(_endpoint)]
+PublicUrl = Annotated[str, AfterValidator(_public_url)]
 QueueUrl = Annotated[str, AfterValidator(_queue_url)]
 Tables = BeforeValidator(_tables)
 """Reads a list of tables out of the environment."""

@@ -99,7 +99,7 @@ class Cdn(Section):
 
     distribution: fields.Text | None = None
     invalidate: fields.Names = ()
-    public_url: fields.Endpoint | None = None
+    public_url: fields.PublicUrl | None = None
 
 
 class LayoutRule(Section):

@@ -508,6 +508,26 @@ def test_no_such_variable(base: Path) -> None:
             '[store]\nprovider = "aws"',
             "store.provider: 'aws' does not serve file: URLs (file://BASE/var/cold); leave provider out, it follows",
         ),
+        (
+            '[store]\nevents_queue = "arn:aws:sqs:eu-central-1:1:q"',
+            "store.events_queue: is 'arn:aws:sqs:eu-central-1:1:q'; should be the URL of a queue, as in https://sqs.",
+        ),
+        (
+            '[store]\nevents_queue = "https://sqs.eu-central-1.amazonaws.com/1/q"',
+            "store.events_queue: only a bucket sends notifications, and the store is file://BASE/var/cold; leave",
+        ),
+        (
+            '[cdn]\npublic_url = "media.example.com"',
+            "cdn.public_url: is 'media.example.com'; should be a URL without a query, as in https://media.example.com",
+        ),
+        (
+            '[store]\nurl = "s3://bucket"\n[cdn]\ninvalidate = ["posters/"]',
+            "cdn.distribution: one is set, and the other is not: nothing would be invalidated; name the distribution",
+        ),
+        (
+            '[cdn]\ndistribution = "E1"\ninvalidate = ["posters/"]',
+            "cdn.distribution: CloudFront reads from a bucket, and the store is file://BASE/var/cold; leave",
+        ),
         ('[store]\nclass_rules = ["video"]', "store.class_rules: is ['video']; should be a list of rules, as in ["),
         (
             '[store]\nclass_rules = ["GLACIER above=1GiB"]',
