@@ -669,6 +669,8 @@ class Parts:
             self.demoter,
             self.planner,
             find=self.tiers.find,
+            receive=self.accesses.receive,
+            expected=self.thermometer.expected,
             reason_to_wait=self.clearance.reason_to_wait,
             group=self.group,
             clock=time.time,

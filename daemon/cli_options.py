@@ -14,6 +14,7 @@ import typer
 from daemon import render
 from daemon.client import Client, TierdError, UnreachableError
 from daemon.sources import find_socket
+from daemon.units import human_size
 from index.asset import printable
 
 _WENT_WELL: Final = frozenset({"done", "unchanged", "planned", "started"})
@@ -117,7 +118,7 @@ def attempt(act: Callable[[], dict[str, Any]], path: str, outcome: str) -> dict[
 
 def outcome_of(path: str, outcome: str, *, reason: str = "", state: str | None = None, size: int = 0) -> dict[str, Any]:
     """Return a result in the shape of the daemon's own."""
-    return {"path": printable(path), "outcome": outcome, "reason": reason, "state": state, "size": size}
+    return {"path": printable(path), "outcome": outcome, "reason": reason, "state": state, "size": size, "regret": None}
 
 
 def show_results(given: Options, results: list[dict[str, Any]]) -> Code:
@@ -126,7 +127,18 @@ def show_results(given: Options, results: list[dict[str, Any]]) -> Code:
         render.show_json({"results": results, "dry_run": given.dry_run})
     else:
         render.show_results(results)
+        _sum_up(results)
     return results_code(results)
+
+
+def _sum_up(results: Iterable[dict[str, Any]]) -> None:
+    """Say how much would leave the disk, where that is planned."""
+    planned = [result for result in results if result.get("regret") is not None]
+    if planned:
+        size, regret = (sum(result[name] for result in planned) for name in ("size", "regret"))
+        render.note(
+            f"{len(planned):,} would leave, {human_size(size)}; within a half-life {regret:.1f} reads would miss them"
+        )
 
 
 def results_code(results: Iterable[dict[str, Any]]) -> Code:

@@ -137,6 +137,7 @@ class Result(Model):
     reason: str
     state: State | None
     size: int
+    regret: float | None = Field(description="of a planned demotion: the reads that would miss it within a half-life")
 
 
 class Results(Model):

@@ -16,6 +16,7 @@ from daemon.units import human_size
 PLAIN_SECONDS: Final = 10.0
 """How often work that takes long says so where there is no terminal."""
 _METADATA: Final = ("type", "fields", "tags")
+_FORMATS: Final = {"mode": "04o", "regret": ".2f"}
 _MOMENTS: Final = frozenset({"last_access", "at", "mtime"})
 
 
@@ -70,7 +71,8 @@ def note(text: str) -> None:
 
 def show_results(results: Sequence[dict[str, Any]]) -> None:
     """Print what became of each asset."""
-    columns = ("path", "outcome", "state", "size", "reason")
+    planned = any(result.get("regret") is not None for result in results)
+    columns = ("path", "outcome", "state", "size", *(("regret",) if planned else ()), "reason")
     show_table(columns, ([cell(name, result.get(name)) for name in columns] for result in results))
 
 
@@ -88,8 +90,8 @@ def cell(name: str, value: Any) -> object:  # noqa: ANN401 - whatever JSON says
         return moment(value)
     if isinstance(value, dict):
         return " ".join(f"{key}={word}" for key, word in value.items())
-    if name == "mode":
-        return f"{value:04o}"
+    if name in _FORMATS and value is not None:
+        return format(value, _FORMATS[name])
     if isinstance(value, bool):
         return name if value else ""
     return value

@@ -103,6 +103,7 @@ def result_view(result: Result) -> Json:
         "reason": result.reason,
         "state": result.state,
         "size": result.size,
+        "regret": result.regret,
     }
 
 

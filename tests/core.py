@@ -333,6 +333,8 @@ class Core:
             self.demoter,
             self.planner,
             find=self.tiers.find,
+            receive=self.accesses.receive,
+            expected=self.thermometer.expected,
             reason_to_wait=lambda: self.obstacle,
             group=group,
             clock=clock,

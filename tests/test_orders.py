@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from math import log
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,6 +14,7 @@ from index.asset import Failure, RelPath
 from index.changes import Change
 from index.lifecycle import Event, State
 from index.listing import Query
+from index.warmth import Use
 from tiering.answers import Selection
 from tiering.store import UnavailableError
 from tiering.stores.faulty import Fail, Hold
@@ -87,6 +89,21 @@ async def test_a_plan_changes_nothing(place: Place, order: str) -> None:
         planned = ["planned" if outcome == "done" else outcome for outcome in ORDERS[order]]
         assert told(results) == list(zip(NAMES, planned, strict=True))
         assert (await core.catalog.newest_event(), await core.assets()) == (cursor, before)
+
+
+async def test_a_plan_says_what_leaves_first_and_what_will_be_missed(place: Place) -> None:
+    """In the order of the policy, what stays last; twice the reads are twice the regret."""
+    async with place.core(policy="heat") as core:
+        await core.accesses.prepare()
+        for name, times in (("a", 4), ("b", 2), ("c", 1), ("pinned", 1)):
+            asset = await core.hot(name)
+            await core.catalog.touch({asset.id: Use(core.clock() + 1, times)})
+        await core.orders.pin(these("pinned"))
+        plan = await core.orders.demote(EVERYTHING, dry_run=True)
+        assert told(plan) == [("c", "planned"), ("b", "planned"), ("a", "planned"), ("pinned", "refused")]
+        regrets = [result.regret for result in plan]
+        assert regrets[3] is None
+        assert regrets[:3] == pytest.approx([log(2) * 0.1, log(2) * 1.1, log(2) * 3.1], rel=1e-3)
 
 
 async def test_what_was_done_shows_in_the_answer(place: Place) -> None:

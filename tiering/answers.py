@@ -97,7 +97,8 @@ class Result:
     """What came of a command for one path.
 
     `outcome` is `done`, `unchanged`, `planned`, `started`, `refused`, `failed` or `unknown`; `reason` says why.
-    `state` is None and `size` 0 where there is no such asset.
+    `state` is None and `size` 0 where there is no such asset. `regret`, where a demotion is only planned, is how many
+    reads would miss the asset within a half-life, if it is asked for as before.
     """
 
     path: RelPath
@@ -105,6 +106,7 @@ class Result:
     reason: str = ""
     state: State | None = None
     size: int = 0
+    regret: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import math
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from index.changes import Change
@@ -43,16 +45,24 @@ class Orders:
         planner: Planner,
         *,
         find: Callable[[RelPath], Awaitable[Asset]],
+        receive: Callable[[], Awaitable[None]],
+        expected: Callable[[Asset], float],
         reason_to_wait: Callable[[], str | None],
         group: asyncio.TaskGroup,
         clock: Callable[[], float],
     ) -> None:
-        """`reason_to_wait` says why nothing may leave the disk now; work that nobody waits for is `group`'s."""
+        """`reason_to_wait` says why nothing may leave the disk now; work that nobody waits for is `group`'s.
+
+        `receive` gives their place in the policy's order to those that have none yet; `expected` says how many reads of
+        an asset are to be expected within a half-life.
+        """
         self._catalog = catalog
         self._promoter = promoter
         self._demoter = demoter
         self._planner = planner
         self._find = find
+        self._receive = receive
+        self._expected = expected
         self._reason_to_wait = reason_to_wait
         self._group = group
         self._clock = clock
@@ -62,7 +72,12 @@ class Orders:
         return await self._carry_out(selection, self._judge_promotion, self._promote, dry_run=dry_run, wait=wait)
 
     async def demote(self, selection: Selection, *, dry_run: bool = False, wait: bool = True) -> list[Result]:
-        """Remove local copies: times are overridden, safety never. What has to wait in the trash is `started`."""
+        """Remove local copies: times are overridden, safety never. What has to wait in the trash is `started`.
+
+        A plan says also how many reads would miss them.
+        """
+        if dry_run:
+            return await self._foresee(selection)
         return await self._carry_out(selection, self._judge_demotion, self._demote, dry_run=dry_run, wait=wait)
 
     async def pin(self, selection: Selection, *, dry_run: bool = False, wait: bool = True) -> list[Result]:
@@ -109,6 +124,26 @@ class Orders:
             if wait:
                 await asyncio.shield(task)
         return list(results)
+
+    async def _foresee(self, selection: Selection) -> list[Result]:
+        """Return what would leave, where nobody named an order in that of the policy, and after that what would not."""
+        await self._receive()
+        (column,) = self._planner.policy.order
+        foreseen: list[tuple[float, Result]] = []
+        async for found in self._select(selection):
+            key = math.inf
+            if isinstance(found, Result):
+                result = found
+            elif (outcome := self._judge_demotion(found)) is not None:
+                result = _result(found.path, outcome)
+            else:
+                result = replace(_result(found.path, Outcome(found, "planned")), regret=self._expected(found))
+                place = getattr(found, column)
+                key = -math.inf if place is None else place
+            foreseen.append((key, result))
+        if selection.paths is None:
+            foreseen.sort(key=lambda each: each[0])
+        return [result for _, result in foreseen]
 
     async def _work_off(self, work: list[tuple[int, Asset]], act: Order, results: list[Result]) -> None:
         async def carry_out(step: tuple[int, Asset]) -> None:

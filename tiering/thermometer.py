@@ -52,6 +52,10 @@ class Thermometer:
             return 0.0
         return self.policy.warmth(asset.heat, size=asset.size, reads=self.reads)
 
+    def expected(self, asset: Asset) -> float:
+        """Return how many reads are to be expected within a half-life, if it is asked for as before."""
+        return self.warmth(asset) * math.log(2)
+
     def converter(self, before: HeatPolicy) -> Callable[[float, int], float]:
         """Return what turns heat as another preset has it into heat as ours has it."""
 
