@@ -44,6 +44,7 @@ LIMIT = 12.0
 ABOVE = 16 * 1024
 MIB = 1024**2
 ROUNDS = 6
+PATIENCE_SECONDS = 1.2
 """How often everything is tried again before it must be at rest."""
 
 
@@ -253,7 +254,9 @@ class World:
         """Let everything be tried again until it is at rest; return the states in which only a person could help."""
         helped: set[State] = set()
         await until(lambda: not len(self.core.promoter))
-        for _ in range(ROUNDS):
+        for attempt in range(ROUNDS):
+            # As patient as the daemon, which waits longer from try to try.
+            await asyncio.sleep(0 if attempt < ROUNDS / 2 else PATIENCE_SECONDS)
             await self.core.scan()
             await self.upload()
             assets = await self.core.assets()

@@ -183,7 +183,7 @@ def test_stopped_before_a_black_hole(world: World, record_property: Callable[[st
 STUCK = {
     "index before a commit": "before commit claimed",
     "index after a commit": "after commit verified",
-    "loop": "before put",
+    "loop": "before create_upload",
 }
 
 
@@ -195,6 +195,7 @@ def test_stopped_while_a_thread_hangs(world: World, name: str, record_property: 
     world.daemon.crash()
     world.daemon.start_wounded(STUCK[name], act="hang")
     world.drop("new.bin")
+    world.drop("new.mov", LARGE)
     world.daemon.strike(lambda: None)
     stop(world.daemon, in_haste=False)
     assert "stop deadline reached" in world.daemon.said

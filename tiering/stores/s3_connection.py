@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 import aioboto3
-from botocore.config import Config
+from aiobotocore.config import AioConfig
 from obstore.store import S3Store as Bucket
 
 from tiering.stores.s3_credentials import Credentials, ThreadedCredentials, live_credentials
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from obstore.store import ClientConfig, S3Config
 
 _CONNECT_SECONDS: Final = 5
+_REUSE_SECONDS: Final = 1.0
+"""An idle connection is not used again after this: where an answer comes twice, every request on that connection gets
+the answer to the one before, for as long as it is used."""
 _NO_LIMIT: Final = timedelta(days=30)
 
 
@@ -87,7 +90,7 @@ async def service(
         region_name=region,
         endpoint_url=endpoint,
         verify=_authorities(session) or ssl.get_default_verify_paths().cafile,
-        config=Config(
+        config=AioConfig(
             retries={"total_max_attempts": 1},
             connect_timeout=_CONNECT_SECONDS,
             read_timeout=settings.stall_seconds,
@@ -137,8 +140,9 @@ async def connected(settings: S3Settings) -> AsyncIterator[Connection]:
         yield Connection(settings, bucket, prompt, opened, credentials)
 
 
-def _client_config(settings: S3Settings) -> Config:
-    return Config(
+def _client_config(settings: S3Settings) -> AioConfig:
+    return AioConfig(
+        connector_args={"keepalive_timeout": _REUSE_SECONDS},
         signature_version="s3v4",
         # We retry, by our own rules; a part's MD5 is ours to give, and hashing it again would hold up the loop.
         retries={"total_max_attempts": 1},
