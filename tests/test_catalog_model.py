@@ -250,6 +250,8 @@ class CatalogMachine(RuleBasedStateMachine):
             self.model.rows[path] |= {"due": self.now, "since": self.now}
         elif row["state"] is State.NEW and row["proven"] is None:
             row |= {"generation": max(row["generation"], generation + 1), "proven": (generation, size)}
+            # Under the id that it had until now it is gone: the object says which asset it is.
+            self.model.events.append((path, "discovered", State.NEW, State.GONE))
             self.model.events.append((path, "discovered", State.NEW, State.NEW))
             self.last.pop(path, None)
         else:
