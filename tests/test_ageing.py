@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ from test_rekeyer import LARGE, A, bring, generation_at
 from uploads import OPAQUE
 
 from index.lifecycle import State
+from tiering import ageing
 from tiering.ageing import Ageing
 from tiering.classes import Classes, ClassRule
 from tiering.label import Label
@@ -71,6 +73,26 @@ async def test_an_object_whose_etag_would_change_stays(place: Place) -> None:
         await bring(core, State.COLD, SMALL)
         core.prober.capabilities = OPAQUE
         assert (await look(core, 31), core.store.calls["copy"]) == (0, 0)
+
+
+async def test_the_first_look_waits_for_what_the_store_can_do(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A start does not let a day go by because it was too early."""
+    monkeypatch.setattr(ageing, "NOT_READY_SECONDS", 0.0)
+    async with place.core(classes=COLDER) as core:
+        await bring(core, State.COLD, SMALL)
+        able, core.prober.capabilities = core.prober.capabilities, None
+        then = time.time() + 31 * DAY
+        old = Ageing(core.catalog, core.store, core.rekeyer, classes=COLDER, clock=lambda: then)
+        looking = asyncio.create_task(old.run())
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert core.store.calls["list"] == 0
+        core.prober.capabilities = able
+        while await class_at(core) != "COLDER":
+            assert not looking.done()
+            await asyncio.sleep(0)
+        looking.cancel()
+        await asyncio.wait([looking])
 
 
 async def test_what_is_no_proven_copy_stays(place: Place) -> None:

@@ -37,6 +37,7 @@ log = logging.getLogger(__name__)
 
 INTERVAL_SECONDS: Final = 86_400.0
 RETRY_SECONDS: Final = 600.0
+NOT_READY_SECONDS: Final = 5.0
 _AT_ONCE: Final = 4
 _AT_REST: Final = frozenset({State.REPLICATED, State.COLD})
 _ITS_OWN: Final = (
@@ -65,8 +66,11 @@ class Ageing:
         self._clock = clock
 
     async def run(self) -> None:
-        """Look once a day, for ever. Without a rule that waits there is nothing to look for."""
+        """Look once a day, for ever, once it is known what the store can do. Without a rule that waits, do nothing."""
         while any(rule.after for rule in self._classes.rules):
+            if not self._rekeyer.is_ready:
+                await asyncio.sleep(NOT_READY_SECONDS)
+                continue
             try:
                 await self.look()
             except (StoreError, IndexFullError) as error:

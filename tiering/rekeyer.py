@@ -244,6 +244,11 @@ class Rekeyer:
                 raise PreconditionError(f"{proof.key} is another object than was proven", key=proof.key)
             await self._copy(asset, proof.key, there, storage_class)
 
+    @property
+    def is_ready(self) -> bool:
+        """Whether it is known what the store has, and what it can do."""
+        return self._prober.capabilities is not None
+
     def keeps_etag(self, proof: Proof) -> bool:
         """Whether the object has the same ETag after it was copied onto itself, in the parts that it may have."""
         able = self._prober.capabilities
