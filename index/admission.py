@@ -10,7 +10,7 @@ from index import queries
 from index.asset import Asset, AssetId, new_asset_ids, path_to_bytes
 from index.changes import Change, last_use, succeeds
 from index.errors import StaleTransitionError, UnknownAssetError
-from index.ledger import add, drop, get, look, perform, save
+from index.ledger import add, drop, get, look, perform, save, unmark
 from index.lifecycle import Event, State
 from index.records import DISCOVERED, record
 from index.rows import clamped, fingerprint_columns, signed
@@ -225,6 +225,7 @@ def _recognise(connection: sqlite3.Connection, there: Asset, found: FoundObject,
     asset = replace(there, id=found.id, generation=generation, proof=proof, **said)
     save(connection, there, asset)
     if there.id != found.id:
+        unmark(connection, there.id)
         # Who follows the events has heard of it under the id that it had until now.
         former = replace(there, state=State.GONE)
         record(connection, DISCOVERED, there, former, reason=f"it is the asset {found.id}", now=now)

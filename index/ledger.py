@@ -90,6 +90,12 @@ def add(connection: sqlite3.Connection, asset: Asset) -> None:
 def drop(connection: sqlite3.Connection, asset_id: AssetId) -> None:
     """Forget a row."""
     connection.execute(queries.DROP, (asset_id,))
+    unmark(connection, asset_id)
+
+
+def unmark(connection: sqlite3.Connection, asset_id: AssetId) -> None:
+    """Forget that the remote copy of an asset is to follow: there is none of this id any more."""
+    connection.execute(queries.UNMARK, (asset_id,))
 
 
 def _vacate(connection: sqlite3.Connection, asset: Asset) -> None:

@@ -160,6 +160,7 @@ MISPLACED: Final = (
     " WHERE asset_id > ? ORDER BY asset_id LIMIT ?"
 )
 PLACED: Final = "DELETE FROM misplaced WHERE asset_id = ? AND version = ?"
+UNMARK: Final = "DELETE FROM misplaced WHERE asset_id = ?"
 MISPLACED_COUNT: Final = "SELECT count(*) FROM misplaced"
 
 # The primary key of `expiring`. A mark of the same rule stays as it is.

@@ -158,6 +158,21 @@ async def test_what_was_broken_off_is_taken_up(place: Place) -> None:
             await core.migration.resume()
 
 
+async def test_who_is_forgotten_is_waited_for_no_more(place: Place) -> None:
+    """A mark of an asset that is not in the index would never be worked off."""
+    async with place.core() as core:
+        await core.hot(A, b"removed")
+        await core.hot(B, b"renamed")
+        await core.catalog.misplace([(await core.find(A)).id])
+        await core.registry.remove(A)
+        await core.registry._purge_all()
+        assert await core.catalog.count_misplaced() == 1
+        (core.tree.root / B).rename(core.tree.root / A)
+        await core.scan()
+        assert (await core.find(A)).state is State.NEW
+        assert await core.catalog.count_misplaced() == 0
+
+
 async def test_nothing_begins_before_the_store_is_known(place: Place) -> None:
     """An object might be one that the index will know."""
     async with place.core() as core:

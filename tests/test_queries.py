@@ -26,6 +26,7 @@ SERVED_BY = {
     "HOLDING": "INTEGER PRIMARY KEY",
     "MISPLACED": "sqlite_autoindex_asset_1",
     "PLACED": "PRIMARY KEY",
+    "UNMARK": "PRIMARY KEY",
     "MARK_EXPIRING": "sqlite_autoindex_asset_1",
     "UNMARK_EXPIRING": "PRIMARY KEY",
     "EXPIRING": "sqlite_autoindex_asset_1",
