@@ -936,6 +936,24 @@ async def test_cold_assets_are_checked_longest_ago_first(catalog: Catalog) -> No
     assert await catalog.oldest_check() == NOW + 20
 
 
+async def test_heat_of_another_arithmetic_is_forgotten(tmp_path: Path) -> None:
+    """With the clock that it went by: what is on disk gets its place anew, by when it was last used."""
+    path = tmp_path / "index.db"
+    with closing(sqlite3.connect(path, isolation_level=None)) as raw, pytest.MonkeyPatch.context() as patch:
+        patch.setattr("index.schema.MIGRATIONS", MIGRATIONS[:7])
+        migrate(raw, now=NOW)
+        raw.execute(
+            "INSERT INTO asset (id, path, state, generation, size, mtime_ns, inode, ctime_ns, disk_bytes, mode, links,"
+            " discovered_at, changed_at, due_at, last_access, access_count, heat)"
+            " VALUES ('1', CAST('a' AS BLOB), 'new', 1, 5, 0, 1, 0, 4096, 420, 1, 0, 0, 0, 9, 3, 1.5)"
+        )
+        raw.execute("INSERT INTO fact VALUES ('heat', '{\"volumes\": 7}')")
+    async with opened(path) as catalog:
+        asset = await catalog.find(RelPath("a"))
+        assert (asset.heat, asset.last_access, asset.access_count) == (None, 9, 3)
+        assert await catalog.recall("heat") is None
+
+
 async def test_an_index_without_checks_learns_them(tmp_path: Path) -> None:
     """One of the first version is brought up to date: what was proven was last looked at when it was proven."""
     path = tmp_path / "index.db"
