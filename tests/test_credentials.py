@@ -210,17 +210,25 @@ async def test_a_source_that_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "the container's role" in caught.value.hint
 
 
-def test_what_systemd_hands_over(place: Path) -> None:
-    """A credential of that name is the shared file, unless another is named."""
+@pytest.mark.parametrize(
+    ("variable", "credential"),
+    [
+        ("AWS_SHARED_CREDENTIALS_FILE", "aws-credentials"),
+        ("GOOGLE_APPLICATION_CREDENTIALS", "google-credentials"),
+        ("AZURE_STORAGE_CONNECTION_STRING_FILE", "azure-connection-string"),
+    ],
+)
+def test_what_systemd_hands_over(place: Path, variable: str, credential: str) -> None:
+    """A credential of that name is the file that the store looks for, unless another is named."""
     environ = {"CREDENTIALS_DIRECTORY": str(place)}
     adopt_credentials(environ)
-    assert "AWS_SHARED_CREDENTIALS_FILE" not in environ
-    (place / "aws-credentials").touch()
+    assert variable not in environ
+    (place / credential).touch()
     adopt_credentials(environ)
-    assert environ["AWS_SHARED_CREDENTIALS_FILE"] == str(place / "aws-credentials")
-    named = environ | {"AWS_SHARED_CREDENTIALS_FILE": "mine"}
+    assert environ[variable] == str(place / credential)
+    named = environ | {variable: "mine"}
     adopt_credentials(named)
-    assert named["AWS_SHARED_CREDENTIALS_FILE"] == "mine"
+    assert named[variable] == "mine"
 
 
 def test_uploads_wait_for_credentials(bucket: Bucket, launch: Launch) -> None:
