@@ -115,8 +115,6 @@ def _adopt(connection: sqlite3.Connection, found: FoundObject, now: float) -> bo
     # A tombstone, or an asset that knows its own remote copy, is not for an object to overrule.
     if there is not None and there != namesake and (there.state is not State.NEW or there.proof is not None):
         return False
-    if there is not None and there != namesake and found.elsewhere and not _seems_same(there, found):
-        return False  # Two hosts wrote at one path: whoever uploads second is told of the other.
     if there is not None and there != namesake:
         if namesake is not None:
             drop(connection, namesake.id)
@@ -159,12 +157,6 @@ def _is_superseded(known: Asset, found: FoundObject) -> bool:
         is_another = known.path == found.path or known.generation < found.proof.generation
         return found.elsewhere and not known.purge and is_another
     return known.state in {State.COLD, State.DAMAGED} and succeeds(found, known)
-
-
-def _seems_same(there: Asset, found: FoundObject) -> bool:
-    """Whether a file may well be what the object holds."""
-    local = there.fingerprint
-    return local is not None and (local.size, local.mtime_ns) == (found.proof.size, found.proof.mtime_ns)
 
 
 def _add_cold(connection: sqlite3.Connection, found: FoundObject, now: float) -> None:
@@ -217,7 +209,9 @@ def _supersede(connection: sqlite3.Connection, known: Asset, found: FoundObject,
 
 def _recognise(connection: sqlite3.Connection, there: Asset, found: FoundObject, now: float) -> None:
     """Give a file whose asset was forgotten its identity back. It stays `new`: its content decides, once hashed."""
-    generation = max(there.generation, found.proof.generation + (0 if _seems_same(there, found) else 1))
+    local = there.fingerprint
+    same = local is not None and (local.size, local.mtime_ns) == (found.proof.size, found.proof.mtime_ns)
+    generation = max(there.generation, found.proof.generation + (0 if same else 1))
     # What another host wrote is nothing to replace: if the content is the same, the upload finds it.
     proof = None if found.elsewhere else found.proof
     # What an application has said since of the file counts for more.

@@ -123,7 +123,7 @@ class Mailbox:
         """Look at what the last bulletin about each object says. Raise StoreError."""
         news = [(each, each.key.removeprefix(self._prefix)) for each in latest(filter(self._is_ours, bulletins))]
         news = [(each, key) for each, key in news if not key.startswith(RESERVED)]
-        put = [ObjectInfo(key, each.size, each.etag, 0.0) for each, key in news if each.kind == "put"]
+        put = [ObjectInfo(key, each.size, each.etag, time.time()) for each, key in news if each.kind == "put"]
         try:
             async with asyncio.timeout(HANDLING_SECONDS):
                 await self._neighbours.take(put)

@@ -19,11 +19,12 @@ from index.errors import StaleTransitionError, UnknownAssetError
 from index.lifecycle import Event, State
 from tiering.demoter import REPLACED
 from tiering.discovery import newest
+from tiering.evidence import is_as_proven
 from tiering.store import NotFoundError, StoreError
 from tiering.workers import for_each
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from index.asset import Asset, AssetId
     from index.catalog import Catalog
@@ -42,6 +43,7 @@ SHARE: Final = 20.0
 """A look takes at most this part of the time, however large the bucket is."""
 FED_SHARE: Final = 24.0
 """How much less often is looked while a queue tells everything."""
+DAMAGED_MOST: Final = 1000
 KNOWN_MOST: Final = 100_000
 
 
@@ -122,6 +124,20 @@ class Neighbours:
         await self._catalog.adopt_cold(newest(found))
         for each in found:
             await self._judge(each)
+        await self._revive({info.key: info for info in infos if (info.key, info.etag) in known})
+
+    async def _revive(self, known: Mapping[str, ObjectInfo]) -> None:
+        """Mend assets that were missing in the store, and that somebody has put there again as they were."""
+        if not self._catalog.totals.assets[State.DAMAGED]:
+            return
+        for asset in await self._catalog.in_states([State.DAMAGED], limit=DAMAGED_MOST):
+            info = known.get(asset.proof.key) if asset.proof is not None else None
+            # An older one is what was found wrong.
+            if asset.proof is None or info is None or info.modified <= asset.proof.at:
+                continue
+            if is_as_proven(info, asset.proof):
+                with suppress(StaleTransitionError, UnknownAssetError):
+                    await self._catalog.apply(Change.about(asset, Event.RETRIED, reason="its object is there again"))
 
     async def removed(self, key: str) -> None:
         """Somebody says that the object at this key was removed. Raise StoreError where that cannot be found out."""
