@@ -33,7 +33,7 @@ _PRAGMAS: Final = (
     "cell_size_check = ON",
     "trusted_schema = OFF",
     "temp_store = MEMORY",
-    "cache_size = -32768",
+    "cache_size = -65536",
     "journal_size_limit = 16777216",
 )
 
