@@ -315,6 +315,11 @@ class Parts:
         return Classes(tuple(map(class_rule, self.settings.store.class_rules)))
 
     @cached_property
+    def leftovers(self) -> Leftovers:
+        """What tells objects that nobody needs from those that somebody does."""
+        return Leftovers(self.catalog, self.store, host=self._root_id)
+
+    @cached_property
     def sender(self) -> Sender:
         """What brings one content to the store, and proves it."""
         return self._sender(self.store, Means(Lanes(LANES), self.budget, self.key_turns))
@@ -325,7 +330,7 @@ class Parts:
             store,
             self.layout,
             Multipart(self.catalog, self.store, budget=self.budget, bandwidth=self.bandwidth),
-            Leftovers(self.catalog, self.store, host=self._root_id),
+            self.leftovers,
             classes=self.classes,
             sizes=Sizes(upload.multipart_above, upload.part_size),
             means=means,
@@ -349,6 +354,7 @@ class Parts:
             classes=self.classes,
             prober=self.prober,
             alone_at=self.key_turns.take,
+            leftovers=self.leftovers,
             host=self._root_id,
             clock=time.time,
             rollout=self.planner.rollout,
@@ -479,6 +485,7 @@ class Parts:
             settle=self.settings.upload.settle.total_seconds(),
             turns=self.turns,
             is_learnt=self.discovery.done.is_set,
+            is_misplaced=self.rekeyer.is_misplaced,
         )
 
     @cached_property
@@ -672,6 +679,7 @@ class Parts:
             receive=self.accesses.receive,
             expected=self.thermometer.expected,
             reason_to_wait=self.clearance.reason_to_wait,
+            require_overwritable=self.sender.require_overwritable,
             group=self.group,
             clock=time.time,
         )

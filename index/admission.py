@@ -6,7 +6,7 @@ from dataclasses import replace
 from itertools import chain, islice
 from typing import TYPE_CHECKING
 
-from index import queries
+from index import misplaced, queries
 from index.asset import Asset, AssetId, new_asset_ids, path_to_bytes
 from index.changes import Change, last_use, succeeds
 from index.errors import StaleTransitionError, UnknownAssetError
@@ -35,6 +35,7 @@ def observe(connection: sqlite3.Connection, batch: Observations, warming: Warmin
             continue
     _discover(connection, batch.discovered, now)
     connection.executemany(queries.REFRESH, (_refreshed(connection, *each, warming, now) for each in batch.refreshed))
+    misplaced.mark(connection, batch.misplaced)
 
 
 def _discover(connection: sqlite3.Connection, discovered: Sequence[tuple[Sighting, float]], now: float) -> None:

@@ -333,6 +333,8 @@ class Catalog:
         """
         now = self._clock()
         await self._commits.share(lambda raw: admission.observe(raw, batch, self.warming, now=now), patient=patient)
+        if batch.misplaced:
+            self.misplaced.set()
 
     async def adopt_cold(self, found: Sequence[FoundObject]) -> int:
         """Take in the objects that the index does not know, and return how many those were.
@@ -458,6 +460,12 @@ class Catalog:
     async def placed(self, asset_id: AssetId, version: int) -> None:
         """Note that the remote copy has followed, unless something else has been said since that version."""
         await self._commits.share(lambda raw: raw.execute(queries.PLACED, (asset_id, version)).rowcount)
+
+    async def is_misplaced(self, asset_id: AssetId) -> bool:
+        """Return whether the remote copy of this asset is to follow."""
+        return await self._connection.submit(
+            lambda raw: raw.execute(queries.IS_MISPLACED, (asset_id,)).fetchone() is not None
+        )
 
     async def count_misplaced(self) -> int:
         """Return of how many assets the remote copy is to follow."""

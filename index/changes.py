@@ -64,11 +64,15 @@ class Change:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Observations:
-    """What a scan found. `discovered` are (file, when it may be claimed), `refreshed` are files that did not change."""
+    """What a scan found. `discovered` are (file, when it may be claimed), `refreshed` are files that did not change.
+
+    `misplaced` are assets whose remote copy is to follow them to another key, once all else is believed.
+    """
 
     discovered: Sequence[tuple[Sighting, float]] = ()
     changes: Sequence[Change] = ()
     refreshed: Sequence[tuple[AssetId, Sighting]] = ()
+    misplaced: Sequence[AssetId] = ()
 
 
 @dataclass(frozen=True, slots=True)

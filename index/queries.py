@@ -159,6 +159,7 @@ MISPLACED: Final = (
     f"SELECT version, {COLUMNS} FROM misplaced CROSS JOIN asset ON id = asset_id"
     " WHERE asset_id > ? ORDER BY asset_id LIMIT ?"
 )
+IS_MISPLACED: Final = "SELECT 1 FROM misplaced WHERE asset_id = ?"
 PLACED: Final = "DELETE FROM misplaced WHERE asset_id = ? AND version = ?"
 UNMARK: Final = "DELETE FROM misplaced WHERE asset_id = ?"
 MISPLACED_COUNT: Final = "SELECT count(*) FROM misplaced"

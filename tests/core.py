@@ -199,19 +199,8 @@ class Core:
         self.prober.capabilities, self.prober.reason = ABLE, ""
         self.discovery = Discovery(catalog, store, host=root_id, doubted=doubted, pacer=self.pacer, clock=clock)
         self.discovery.done.set()
-        self.reconciler = Reconciler(
-            catalog,
-            tree,
-            root_id=root_id,
-            observer=observer,
-            clock=clock,
-            settle=0.0,
-            turns=self.turns,
-            is_learnt=self.discovery.done.is_set,
-            rhythm=Rhythm(first=0.0),
-        )
         bytes_in_memory, bandwidth = ByteBudget(1 << 20), Bandwidth(None, clock=clock)
-        key_turns = Turns()
+        key_turns, leftovers = Turns(), Leftovers(catalog, self.store, host=root_id)
         thread_turns = ThreadTurns(key_turns)
 
         def a_sender(store: Objects, means: Means) -> Sender:
@@ -219,7 +208,7 @@ class Core:
                 store,
                 rules.layout,
                 Multipart(catalog, self.store, budget=bytes_in_memory, bandwidth=bandwidth),
-                Leftovers(catalog, self.store, host=root_id),
+                leftovers,
                 sizes=rules.sizes,
                 classes=rules.classes,
                 means=means,
@@ -247,9 +236,22 @@ class Core:
             classes=rules.classes,
             prober=self.prober,
             alone_at=key_turns.take,
+            leftovers=leftovers,
             host=root_id,
             clock=clock,
             rollout=rules.rollout,
+        )
+        self.reconciler = Reconciler(
+            catalog,
+            tree,
+            root_id=root_id,
+            observer=observer,
+            clock=clock,
+            settle=0.0,
+            turns=self.turns,
+            is_learnt=self.discovery.done.is_set,
+            is_misplaced=self.rekeyer.is_misplaced,
+            rhythm=Rhythm(first=0.0),
         )
         self.stocktaking = Stocktaking(
             catalog, store, sender._layout, is_ignored=tree.is_ignored, host=root_id, clock=clock
@@ -336,6 +338,7 @@ class Core:
             receive=self.accesses.receive,
             expected=self.thermometer.expected,
             reason_to_wait=lambda: self.obstacle,
+            require_overwritable=sender.require_overwritable,
             group=group,
             clock=clock,
         )

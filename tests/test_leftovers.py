@@ -11,6 +11,8 @@ from trees import plant
 
 from index.asset import RelPath
 from index.lifecycle import State
+from tiering.answers import Selection
+from tiering.metadata import Passport
 from tiering.store import Attributes
 
 if TYPE_CHECKING:
@@ -109,3 +111,111 @@ async def test_an_object_that_says_it_is_of_the_present_generation_is_kept(place
         await core.upload_all()
         assert (await core.find("c")).path == RelPath("c")
         assert await core.state("c") == State.STUCK
+
+
+# --- renamed, and gone before it was uploaded under its new name: its only copy lies at the key of the old one
+
+
+async def renamed_and_gone(core: Core) -> None:
+    """Leave a cold asset `b` at the key `a`."""
+    await core.hot("a", OLD)
+    (core.tree.root / "a").rename(core.tree.root / "b")
+    await core.scan()
+    (core.tree.root / "b").unlink()
+    await core.scan()
+    assert await core.state("b") is State.COLD
+
+
+async def test_its_copy_goes_to_its_own_key(place: Place) -> None:
+    """Then the old name is free for another file, even where the index is lost."""
+    async with place.core() as core:
+        await renamed_and_gone(core)
+        assert await core.rekeyer.place_all() is None
+        assert await core.catalog.count_misplaced() == 0
+    (place.directory / "index.db").unlink()
+    async with place.core() as core:
+        plant(core.tree, "a", NEW)
+        await core.scan()
+        await core.discovery.discover()
+        await core.upload_all()
+        assert (await core.read("a"), await core.read("b")) == (NEW, OLD)
+
+
+async def test_another_file_of_the_old_name_waits_until_it_is_there(place: Place) -> None:
+    """However it is asked for, and whatever its content is."""
+    async with place.core() as core:
+        for content in (NEW, OLD):
+            await renamed_and_gone(core)
+            plant(core.tree, "a", content)
+            await core.scan()
+            await core.upload_all()
+            asset = await core.find("a")
+            assert (asset.state, asset.failure and asset.failure.code) == (State.NEW, "precondition")
+            await core.orders.retry(Selection(paths=(RelPath("a"),)), overwrite=True)
+            await core.upload_all()
+            assert await held(core, "a") == OLD
+            assert await core.rekeyer.place_all() is None
+            await core.upload_all()
+            assert (await core.read("a"), await core.read("b")) == (content, OLD)
+            await core.registry.remove(RelPath("a"))
+            await core.registry.remove(RelPath("b"))
+            await core.registry._purge_all()
+
+
+async def test_what_was_written_anew_and_is_gone_stays_where_it_is(place: Place) -> None:
+    """Its object is at its own key: nothing is to follow."""
+    async with place.core() as core:
+        await core.hot("a", OLD)
+        plant(core.tree, "a", NEW)
+        await core.scan()
+        (core.tree.root / "a").unlink()
+        await core.scan()
+        assert (await core.state("a"), await core.catalog.count_misplaced()) == (State.COLD, 0)
+
+
+async def taken(core: Core) -> None:
+    """Leave a cold asset `b` at the key `a`, for somebody else's object is at the key `b`."""
+    await renamed_and_gone(core)
+    await core.store.put("b", b"a stranger", Attributes())
+    assert await core.rekeyer.place_all() is None
+
+
+async def test_where_its_own_key_is_taken_the_object_says_whose_it_is(place: Place) -> None:
+    """A rebuilt index goes by that: another file at the old name is another asset, and overwrites nothing."""
+    async with place.core() as core:
+        await taken(core)
+        passport = Passport.from_metadata((await core.store.head("a")).metadata or {})
+        assert passport is not None
+        assert passport.path == "b"
+    (place.directory / "index.db").unlink()
+    async with place.core() as core:
+        plant(core.tree, "a", NEW)
+        await core.scan()
+        await core.discovery.discover()
+        await core.upload_all()
+        assert (await core.state("a"), await core.read("b")) == (State.STUCK, OLD)
+
+
+@pytest.mark.parametrize("content", [OLD, NEW])
+async def test_the_only_copy_of_another_asset_is_never_overwritten(place: Place, content: bytes) -> None:
+    """Nor shared with it; and a person who says that it be overwritten is told of what it is the only copy."""
+    async with place.core() as core:
+        await taken(core)
+        await core.new("a", content)
+        await core.upload_all()
+        said = "the object a is the only copy in the store of b"
+        (result,) = await core.orders.retry(Selection(paths=(RelPath("a"),)), overwrite=True)
+        assert (result.outcome, result.state, said in result.reason) == ("refused", State.STUCK, True)
+        assert "`tierd rm`" in result.reason
+        # Whoever said so before it was known is not obeyed either.
+        core.orders._require_overwritable = _nothing
+        await core.orders.retry(Selection(paths=(RelPath("a"),)), overwrite=True)
+        await core.upload_all()
+        asset = await core.find("a")
+        assert asset.failure is not None
+        assert (asset.state, said in asset.failure.message) == (State.STUCK, True)
+        assert (await held(core, "a"), await core.read("b")) == (OLD, OLD)
+
+
+async def _nothing(_: object) -> None:
+    pass

@@ -31,6 +31,7 @@ SERVED_BY = {
     "UNMARK_EXPIRING": "PRIMARY KEY",
     "EXPIRING": "sqlite_autoindex_asset_1",
     "MARK_OF": "PRIMARY KEY",
+    "IS_MISPLACED": "PRIMARY KEY",
     "ROW_OF": "sqlite_autoindex_asset_1",
     "IN_STATE": "asset_state",
     "FORGET": "asset_state",

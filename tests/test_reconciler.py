@@ -82,6 +82,7 @@ class World:
             settle=settle,
             turns=Turns(),
             is_learnt=lambda: self.is_learnt,
+            is_misplaced=lambda _: False,
             rhythm=rhythm,
         )
 
@@ -692,7 +693,7 @@ async def follow(root, index, pause):
     tree = Tree(root, ignored=[".*"])
     reconciler = Reconciler(
         catalog, tree, root_id="ours", observer=SilentObserver(), clock=time.time, settle=0.0,
-        turns=Turns(), is_learnt=lambda: True, rhythm=rhythm
+        turns=Turns(), is_learnt=lambda: True, is_misplaced=lambda _: False, rhythm=rhythm
     )
     async with asyncio.TaskGroup() as group:
         group.create_task(reconciler.run())

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Unpack
 
 from index.changes import Change, Observations
+from index.errors import UnknownAssetError
 from index.lifecycle import IN_FLIGHT, Event, State
 from tiering.file_lease import Quiet
 from tiering.glance import Kind, glance, is_gone
@@ -20,7 +21,7 @@ from tiering.tree import FileError
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from index.asset import AssetId, Fingerprint, RelPath, Sighting
+    from index.asset import Asset, AssetId, Fingerprint, RelPath, Sighting
     from index.catalog import Catalog
     from index.changes import Brought
     from index.rows import Known
@@ -56,7 +57,9 @@ class Intake:
         revisits: Revisits,
         rehasher: Rehasher,
         is_learnt: Callable[[], bool],
+        is_misplaced: Callable[[Asset], bool],
     ) -> None:
+        """`is_misplaced` says whether a remote copy is at the key of another path."""
         self._catalog = catalog
         self._tree = tree
         self._root_id = root_id
@@ -65,6 +68,7 @@ class Intake:
         self._revisits = revisits
         self._rehasher = rehasher
         self._is_learnt = is_learnt
+        self._is_misplaced = is_misplaced
 
     async def take(self, findings: Findings, *, patient: bool, renames: bool = True, waits: bool = True) -> Taken:
         """Bring in what is there. With `patient`, a new file whose writer is not done is left for a later look.
@@ -107,9 +111,24 @@ class Intake:
             # The marker is looked for after the files: an unmount in between must not look like their end.
             if not gone or await self.marker_fault() is not None:
                 continue
-            await self._observe(Observations(changes=[_departure(row) for row in gone]))
+            departures = [_departure(row) for row in gone]
+            await self._observe(Observations(changes=departures, misplaced=await self._misplaced(gone)))
             dropped += len(gone)
         return dropped
+
+    async def _misplaced(self, rows: Sequence[Known]) -> list[AssetId]:
+        """Return those that were renamed, and not uploaded since: another file may want the key of their remote copy.
+
+        Of what is replicated the upload has seen to it.
+        """
+        misplaced = []
+        for row in rows:
+            if row.proven and row.state is not State.REPLICATED:
+                # One that nobody knows any more has not moved either.
+                with suppress(UnknownAssetError):
+                    if self._is_misplaced(await self._catalog.get(row.id)):
+                        misplaced.append(row.id)
+        return misplaced
 
     async def marker_fault(self) -> str | None:
         """Return why the root cannot be taken for ours, None where it can."""

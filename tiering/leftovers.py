@@ -1,4 +1,4 @@
-"""What an asset that was renamed left at its former key, where its owner has put another file since."""
+"""What is at the key of an asset and is another one's: left there when it was renamed, or still needed."""
 
 from __future__ import annotations
 
@@ -52,8 +52,10 @@ class Leftovers:
         if owner is None or owner.proof is None or owner.generation <= passport.generation:
             return False
         if owner.proof.key == there.key:
-            if owner.state in _ON_ITS_WAY:
-                raise PreconditionError(f"the object {there.key} is needed until {owner.path!a} is uploaded")
+            if await self._is_on_its_way(owner):
+                raise PreconditionError(
+                    f"the object {there.key} is needed until that of {owner.path!a} is at its own key"
+                )
             return False
         try:
             return is_as_proven(await self._store.head(owner.proof.key), owner.proof)
@@ -63,6 +65,19 @@ class Leftovers:
     async def twin_of(self, asset: Asset, sha256: str) -> Proof | None:
         """Return the remote copy of another asset that holds this content; None also where it is a small one."""
         return copy_source(asset, await self._catalog.large_twins(sha256))
+
+    async def needed_by(self, key: str, asset: Asset) -> Asset | None:
+        """Return another asset than this one of which the object at this key is, and stays, the only remote copy.
+
+        None where there is none. The index is asked, not the store.
+        """
+        for each in await self._catalog.having(key):
+            if each.id != asset.id and each.state is not State.GONE and not await self._is_on_its_way(each):
+                return each
+        return None
+
+    async def _is_on_its_way(self, owner: Asset) -> bool:
+        return owner.state in _ON_ITS_WAY or await self._catalog.is_misplaced(owner.id)
 
     async def _owner(self, passport: Passport) -> Asset | None:
         try:

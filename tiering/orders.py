@@ -14,7 +14,7 @@ from index.listing import Query
 from tiering.answers import Result
 from tiering.demoter import BY_HAND
 from tiering.outcome import Outcome, RestoringError, TierError
-from tiering.store import StoreError
+from tiering.store import RefusedError, StoreError
 from tiering.tree import FileError
 from tiering.workers import begin, for_each
 
@@ -37,7 +37,7 @@ PAGE: Final = 1000
 class Orders:
     """Carries out one order for a selection; a plan is the same order with nothing done."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - orders are about everything that moves
         self,
         catalog: Catalog,
         promoter: Promoter,
@@ -48,13 +48,15 @@ class Orders:
         receive: Callable[[], Awaitable[None]],
         expected: Callable[[Asset], float],
         reason_to_wait: Callable[[], str | None],
+        require_overwritable: Callable[[Asset], Awaitable[None]],
         group: asyncio.TaskGroup,
         clock: Callable[[], float],
     ) -> None:
         """`reason_to_wait` says why nothing may leave the disk now; work that nobody waits for is `group`'s.
 
         `receive` gives their place in the policy's order to those that have none yet; `expected` says how many reads of
-        an asset are to be expected within a half-life.
+        an asset are to be expected within a half-life. `require_overwritable` raises RefusedError where what is at an
+        asset's key is needed.
         """
         self._catalog = catalog
         self._promoter = promoter
@@ -64,6 +66,7 @@ class Orders:
         self._receive = receive
         self._expected = expected
         self._reason_to_wait = reason_to_wait
+        self._require_overwritable = require_overwritable
         self._group = group
         self._clock = clock
 
@@ -91,9 +94,17 @@ class Orders:
     async def retry(
         self, selection: Selection, *, overwrite: bool = False, dry_run: bool = False, wait: bool = True
     ) -> list[Result]:
-        """Try again what is stuck, damaged or waiting; `overwrite` lets it replace a foreign object at its key."""
+        """Try again what is stuck, damaged or waiting; `overwrite` lets it replace a foreign object at its key.
+
+        What is the only remote copy of another asset is refused.
+        """
 
         async def act(asset: Asset) -> Outcome:
+            if overwrite and asset.state in HOT:
+                try:
+                    await self._require_overwritable(asset)
+                except RefusedError as error:
+                    return Outcome(asset, "refused", error.advice)
             change = Change.about(asset, Event.RETRIED, overwrite=overwrite, due_at=self._clock())
             return Outcome(await self._catalog.apply(change, patient=False), "done")
 

@@ -68,9 +68,13 @@ class Reconciler:
         settle: float,
         turns: Turns,
         is_learnt: Callable[[], bool],
+        is_misplaced: Callable[[Asset], bool],
         rhythm: Rhythm = Rhythm(),
     ) -> None:
-        """`is_learnt` says whether the index knows what the store has: until then it may not be the newest."""
+        """`is_learnt` says whether the index knows what the store has: until then it may not be the newest.
+
+        `is_misplaced` says whether the remote copy of an asset is at the key of another path.
+        """
         self.brake: Brake = RELEASED
         self.scanned = asyncio.Event()
         """Set once the whole tree was looked at."""
@@ -94,6 +98,7 @@ class Reconciler:
             revisits=self._revisits,
             rehasher=self._rehasher,
             is_learnt=is_learnt,
+            is_misplaced=is_misplaced,
         )
         self._wanted = asyncio.Event()
         self._begun = 0

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from index.catalog import Catalog
     from tiering.classes import Classes
     from tiering.keys import Layout
+    from tiering.leftovers import Leftovers
     from tiering.prober import Prober
     from tiering.store import ObjectInfo, Store
 
@@ -95,6 +96,7 @@ class Rekeyer:
         classes: Classes,
         prober: Prober,
         alone_at: Callable[[str], AbstractAsyncContextManager[None]],
+        leftovers: Leftovers,
         host: str,
         clock: Callable[[], float],
         rollout: Rollout = EVERYTHING,
@@ -106,6 +108,7 @@ class Rekeyer:
         self._classes = classes
         self._prober = prober
         self._alone_at = alone_at
+        self._leftovers = leftovers
         self._host = host
         self._clock = clock
         self.rollout = rollout
@@ -115,6 +118,13 @@ class Rekeyer:
         """Why remote copies stay where they are, of the first of them."""
         self.trouble = ""
         """Why nothing follows at present, such as a store that does not answer."""
+
+    def is_misplaced(self, asset: Asset) -> bool:
+        """Whether its remote copy is at no key that it may have."""
+        if asset.proof is None:
+            return False
+        keys = self._layout.keys_for(subject_of(asset, asset.proof))
+        return bool(keys) and asset.proof.key not in keys
 
     async def run(self) -> None:
         """Let remote copies follow, for ever; also those that an earlier run left."""
@@ -215,23 +225,40 @@ class Rekeyer:
         return able is not None and able.etag_is_md5 and _MD5.fullmatch(proof.etag) is not None
 
     async def _move_to_one_of(self, keys: tuple[str, ...], asset: Asset, there: ObjectInfo) -> Delay:
-        for key in keys:
-            async with self._alone_at(key):
-                if await self._is_free(key, asset):
-                    await self._copy(asset, key, there)
-                    return _DONE
+        try:
+            for key in keys:
+                async with self._alone_at(key):
+                    if await self._is_free(key, asset):
+                        await self._copy(asset, key, there)
+                        return _DONE
+        except PreconditionError:
+            await self._rename_in_place(asset, there)
+            raise
+        await self._rename_in_place(asset, there)
         where = printable(asset.path), there.key, keys[-1]
         log.warning("the remote copy of %s stays at %s: another object is at %s", *where)
         return Delay(None, f"another object is at {keys[-1]}")
 
+    async def _rename_in_place(self, asset: Asset, there: ObjectInfo) -> None:
+        """Have the object say at least which file it is, so that no other is taken for it where the index is lost."""
+        passport = Passport.from_metadata(there.metadata or {})
+        is_known = passport is not None and passport.path == asset.path
+        if not is_known and asset.proof is not None and self._stays_same(asset.proof):
+            async with self._alone_at(there.key):
+                await self._copy(asset, there.key, there)
+
     async def _is_free(self, key: str, asset: Asset) -> bool:
-        """Whether nothing is there, or only an earlier object of the asset, which nobody needs."""
+        """Whether nothing is there, or only an earlier object of this asset or another, which nobody needs.
+
+        Raise PreconditionError where that is still needed, and not for long.
+        """
         try:
             head = await self._store.head(key)
         except NotFoundError:
             return True
         passport = Passport.from_metadata(head.metadata or {})
-        return passport is not None and passport.is_earlier_of(asset, self._host)
+        is_ours = passport is not None and passport.is_earlier_of(asset, self._host)
+        return is_ours or await self._leftovers.is_one(head)
 
     async def reclassify(self, asset: Asset, storage_class: str) -> None:
         """Have a remote copy change its storage class where it is. Raise as the store and the catalog do."""

@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from index.asset import Proof, ProofMethod
+from index.asset import Proof, ProofMethod, printable
 from tiering.classes import Classes
 from tiering.evidence import is_as_proven, read_sha256
 from tiering.keys import Subject
@@ -300,7 +300,7 @@ class Sender:
         if len(parcel.keys) > 1 and _is_anothers(there, parcel.asset):
             raise TakenError
         if self._is_outdated(there, parcel) or (
-            _is_anothers(there, parcel.asset) and await self._leftovers.is_one(there)
+            _is_anothers(there, parcel.asset) and await self._is_known(there, parcel)
         ):
             return None
         method = await self._prove(parcel, there, able) if _holds(there, parcel.digests) else None
@@ -309,6 +309,11 @@ class Sender:
         if parcel.body is None:
             await self._multipart.abandon(parcel.asset)
         return Copy(there, method, "adopted")
+
+    async def _is_known(self, there: ObjectInfo, parcel: Parcel) -> bool:
+        """Whether the index knows it for another asset's, needed or not."""
+        is_left = await self._leftovers.is_one(there)
+        return is_left or await self._leftovers.needed_by(there.key, parcel.asset) is not None
 
     async def _write(self, parcel: Parcel, condition: Condition, able: Capabilities) -> Copy:
         is_kept = able.if_match if isinstance(condition, Unchanged) else able.create_only
@@ -336,17 +341,17 @@ class Sender:
 
         1. Nothing is there any more: create it.
         2. An object of this very asset, older, or torn by a change in mid-upload: replace it.
-        3. A person said that it may be overwritten: replace it.
-        4. What an asset of ours left here when it was renamed, and does not need any more: replace it.
-        5. Anything else is somebody's, and stays.
+        3. What an asset of ours left here when it was renamed, and does not need any more: replace it.
+        4. What is the only remote copy of another asset of ours stays, whatever a person said.
+        5. A person said that it may be overwritten: replace it.
+        6. Anything else is somebody's, and stays.
         """
         if there is None:
             return Absent()
-        if (
-            self._leftovers.is_earlier(there, parcel.asset)
-            or parcel.asset.overwrite
-            or await self._leftovers.is_one(there)
-        ):
+        if self._leftovers.is_earlier(there, parcel.asset) or await self._leftovers.is_one(there):
+            return Unchanged(there.etag)
+        await self._require_unneeded(parcel.key, parcel.asset)
+        if parcel.asset.overwrite:
             return Unchanged(there.etag)
         whose = "another host's" if self._leftovers.is_another_hosts(there) else "another"
         raise ForeignObjectError(
@@ -354,6 +359,24 @@ class Sender:
             key=parcel.key,
             hint="look at it; `tierd retry --overwrite` replaces it, renaming the local file avoids it",
         )
+
+    async def _require_unneeded(self, key: str, asset: Asset) -> None:
+        owner = await self._leftovers.needed_by(key, asset)
+        if owner is not None:
+            raise ForeignObjectError(
+                f"the object {key} is the only copy in the store of {printable(owner.path)}",
+                key=key,
+                hint="it is never overwritten; rename the local file, or remove that asset with `tierd rm`",
+            )
+
+    async def require_overwritable(self, asset: Asset) -> None:
+        """Raise ForeignObjectError where what is at the asset's key must not be overwritten, whoever says so.
+
+        As far as that can be told without its content.
+        """
+        subject = Subject(asset.path, asset.type, asset.fields, content_type=asset.content_type)
+        for key in self._layout.keys_for(subject)[-1:]:
+            await self._require_unneeded(key, asset)
 
     async def _check_first(self, parcel: Parcel, condition: Condition) -> None:
         """Look before a long upload, and wherever the store would not look for us."""

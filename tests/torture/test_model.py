@@ -672,6 +672,7 @@ class Model(RuleBasedStateMachine):
         core.reconciler.release()
         for _ in range(4):
             await core.scan()
+            await core.rekeyer.place_all()
             await core.upload_all()
             # A name that was left to another file, or a store that lied: a person looks, and says what is right.
             await core.orders.retry(Selection(paths=tuple(map(RelPath, PATHS))), overwrite=True)
