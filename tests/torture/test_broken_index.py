@@ -401,8 +401,8 @@ def test_a_backup_is_put_back(bucket: Bucket, launch: Launch, seed: int) -> None
     daemon.start()
     daemon.drop(files)
     daemon.wait("all", lambda: daemon.wait_rest()["replicated"] == len(files))
-    # The inbox is listed once, and the store for what its classes hold: a page, and its end. The uploads of an index that
-    # is doubted wait for another list of all.
+    # The inbox is listed once, and the store for what its classes hold: a page, and its end. The uploads of an index
+    # that is doubted wait for another list of all.
     assert daemon.figure("store_requests_total", operation="list", result="ok") <= 3
     daemon.crash()  # Whoever kept a lease before that start would be waited for: the files go by hand.
     for path in ("0.bin", "2.bin", "3.bin"):
