@@ -193,6 +193,10 @@ class Disk:
             node = node.names.get(name) if node is not None else None
         return node
 
+    def has_home(self, path: str) -> bool:
+        """Whether the directory is there that a path is in."""
+        return self.node(path.rpartition("/")[0]) is not None if "/" in path else True
+
     def content(self, path: str) -> bytes | None:
         """Return what the file holds, None where there is none."""
         node = self.node(path)
@@ -286,6 +290,10 @@ class Disk:
     def held(self) -> list[int]:
         """Return the daemon's descriptors."""
         return [fd for fd in self._openings if fd not in self.lent]
+
+    def is_in_use(self, node: Node) -> bool:
+        """Whether somebody else than the daemon has a file open."""
+        return any(self._openings[fd].node is node and not self._openings[fd].flags & os.O_PATH for fd in self.lent)
 
     def end_process(self) -> None:
         """The daemon is gone, and nothing else."""

@@ -104,7 +104,12 @@ class Jury(Judge):
         )
 
     def before_trash(self, asset_id: str, node: Node) -> None:
-        """I2: a file leaves its name only where the intent is written and its copy was looked at a moment ago."""
+        """I2: a file leaves its name only where the intent is written and its copy was looked at a moment ago.
+
+        And where nobody has it open, as far as a kernel can tell that.
+        """
+        if self._world.disk.grants_leases and self._world.disk.is_in_use(node):
+            self._world.violate(f"I2: {asset_id} leaves the disk though somebody has it open")
         if node.data in self.removed_bytes:
             return
         columns = "id, state, path, proof_key, proof_etag, pinned, size, mtime_ns"
@@ -145,15 +150,15 @@ class Jury(Judge):
             self._world.violate(f"I10: {key} is deleted, and nobody said so")
 
 
-LOOP = Loop()
-
-
 class Model(RuleBasedStateMachine):
     """Owners and a daemon, and everything that can happen to them."""
 
+    loop: Loop
+    """What every life of a case runs on."""
+
     def __init__(self) -> None:
         super().__init__()
-        self.world = World(LOOP)
+        self.world = World(self.loop)
         self.owner = Owner(self.world)
         self.jury = self.world.judge = Jury(self.world, self.owner)
         self.life: Life | None = None
@@ -207,8 +212,10 @@ class Model(RuleBasedStateMachine):
         self.life = None
         self.jury.leased.clear()
         power = trouble.chance.random() < 0.7
+        seen = {path for path in PATHS if self.world.disk.node(path) is not None}
         self.world.end(power=power)
         if power:
+            self._judge_loss(seen)
             for path in [path for path, contents in self.owner.expected.items() if contents == self.jury.doomed]:
                 del self.owner.expected[path]
             self.owner.look_after_loss(self._trashed(), self._proven())
@@ -241,6 +248,16 @@ class Model(RuleBasedStateMachine):
                 lambda: owner.touch(path, chance),
             )
         )
+
+    def _judge_loss(self, seen: set[str]) -> None:
+        """What was there, and given its name by the daemon, was durable before the index said so."""
+        disk, owner = self.world.disk, self.owner
+        for asset_id, raw in self.world.index.rows("CASE state WHEN 'replicated' THEN id END, path"):
+            path = raw.decode()
+            is_certain = path in owner.expected.keys() & seen - owner.unsynced and disk.has_home(path)
+            is_lost = disk.node(path) is None and asset_id not in disk.files(".tierd/trash")
+            if asset_id is not None and is_certain and is_lost:
+                self.world.violate(f"{path} is replicated, and its file did not survive")
 
     def _trashed(self) -> dict[str, Node]:
         files = self.world.disk.files(".tierd/trash")
@@ -734,11 +751,19 @@ def _alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(HypothesisProvider, "_maybe_draw_constant", lambda *_, **__: None)
 
 
+@pytest.fixture
+def loop() -> Iterator[Loop]:
+    """Give a loop of one's own, and close it."""
+    made = Loop()
+    yield made
+    made.close()
+
+
 @pytest.mark.parametrize("case", seeds(PART, CASES))
-def test_model(case: int, record_property: Any) -> None:
+def test_model(case: int, loop: Loop, record_property: Any) -> None:
     """Some lives of sixty steps each, of which none loses or garbles a byte."""
     before = Done.steps, Done.crashes
-    machine: Any = seed(case)(type("Model", (Model,), {}))
+    machine: Any = seed(case)(type("Model", (Model,), {"loop": loop}))
     try:
         run_state_machine_as_test(
             machine,
