@@ -12,7 +12,7 @@ from core import a_place
 
 from index.lifecycle import State
 from tiering.bill import Standing, Usage, bill, by_class, total
-from tiering.meter import NAME, Meter, Tally
+from tiering.meter import LISTED, NAME, Meter, Tally
 from tiering.prices import GIB, Prices
 
 if TYPE_CHECKING:
@@ -167,3 +167,18 @@ async def test_what_is_in_which_class_is_listed(tmp_path: Path) -> None:
         meter._listed = Counter({"GLACIER_IR": 10})
         assert await meter._list()
         assert meter._standing() == Standing(0, 100, {"STANDARD": 100})
+
+
+async def test_a_start_is_no_reason_to_list_everything(tmp_path: Path) -> None:
+    """What was found is remembered for a day, whatever was written there before."""
+    async with a_place(tmp_path).core() as core:
+        await core.cold("a/f.jpg", b"x" * 100)
+        meter = a_meter(core, Tally(clock=core.clock), has_classes=True, clock=core.clock)
+        assert await meter._list()
+        for text, known in ((None, {"STANDARD": 100}), ("{}", {}), ("no json", {})):
+            if text is not None:
+                await core.catalog.remember(LISTED, text)
+            again = a_meter(core, Tally(clock=core.clock), has_classes=True, clock=core.clock)
+            await again._restore()
+            assert again._listed == known
+            assert (again._list_at > core.clock()) is bool(known)

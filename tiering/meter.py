@@ -7,7 +7,8 @@ import json
 import logging
 import threading
 from collections import Counter
-from typing import TYPE_CHECKING, Final
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Final
 
 from index.errors import IndexFullError
 from index.lifecycle import State
@@ -15,7 +16,7 @@ from tiering.bill import Standing, Usage, bill, by_class
 from tiering.store import StoreError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from index.catalog import Catalog
     from tiering.bill import Bill
@@ -26,6 +27,8 @@ log = logging.getLogger(__name__)
 
 NAME: Final = "usage"
 """Under which the index remembers what was counted."""
+LISTED: Final = "classes"
+"""Under which it remembers what was in which class, and when that was looked for: a start is no reason to list all."""
 BEAT_SECONDS: Final = 60.0
 SAVE_BEATS: Final = 5
 LIST_SECONDS: Final = 86_400.0
@@ -79,7 +82,8 @@ class Meter:
         self._tally = tally
         self._prices = prices
         self._default_class = default_class
-        self._list_at: float | None = clock() if has_classes else None
+        self._has_classes = has_classes
+        self._list_at = 0.0
         self._clock = clock
         self._listed: Counter[str] = Counter()
         self._listed_bytes = 0
@@ -89,7 +93,7 @@ class Meter:
         await self._restore()
         beats = 0
         while True:
-            if self._list_at is not None and self._clock() >= self._list_at:
+            if self._has_classes and self._clock() >= self._list_at:
                 self._list_at = self._clock() + (LIST_SECONDS if await self._list() else RETRY_SECONDS)
             self.beat()
             beats += 1
@@ -124,9 +128,20 @@ class Meter:
             return False
         self._listed = sizes
         self._listed_bytes = sum(self._catalog.totals.bytes[state] for state in _STORED)
+        await self._remember(LISTED, {"at": self._clock(), "classes": sizes, "bytes": self._listed_bytes})
         return True
 
     async def _restore(self) -> None:
+        """Go on with what was known before."""
+        await self._restore_usage()
+        text = await self._catalog.recall(LISTED)
+        with suppress(ValueError, KeyError, TypeError):
+            found = {} if text is None else json.loads(text)
+            self._list_at = min(float(found["at"]), self._clock()) + LIST_SECONDS
+            self._listed = Counter({str(name): int(size) for name, size in found["classes"].items()})
+            self._listed_bytes = int(found["bytes"])
+
+    async def _restore_usage(self) -> None:
         """Go on with what was counted before, if it is of this month."""
         text = await self._catalog.recall(NAME)
         try:
@@ -142,7 +157,10 @@ class Meter:
         self._tally.usage = before
 
     async def _save(self) -> None:
+        await self._remember(NAME, self._tally.usage.to_document())
+
+    async def _remember(self, name: str, document: Mapping[str, Any]) -> None:
         try:
-            await self._catalog.remember(NAME, json.dumps(self._tally.usage.to_document()))
+            await self._catalog.remember(name, json.dumps(document))
         except IndexFullError as error:
             log.info("what was counted is not written down yet: %s", error)
