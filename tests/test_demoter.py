@@ -277,6 +277,23 @@ async def test_a_new_file_of_that_name_is_its_owners(place: Place, monkeypatch: 
         assert core.in_trash() == []
 
 
+async def test_an_older_copy_in_the_trash_is_not_brought_back_for_a_file_that_is_gone(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was left there by a disk that failed; nothing leaves before it is cleared away, and so nothing is mixed up."""
+    async with place.core() as core:
+        asset = await core.hot("a.jpg", CONTENT)
+        (core.tree.root / ".tierd/trash" / asset.id).write_bytes(b"older")
+        before(monkeypatch, "move_to_trash", (core.tree.root / "a.jpg").unlink)
+        outcome = await core.demoter.demote(asset, reason="request")
+        assert (outcome.result, outcome.reason) == ("refused", "a.jpg: an older copy of it is still in the trash")
+        assert core.on_disk("a.jpg") == CONTENT
+        assert await core.state("a.jpg") is State.REPLICATED
+        assert core.in_trash() == [b"older"]
+        await core.recover()
+        assert core.on_disk("a.jpg") == CONTENT
+
+
 @pytest.mark.parametrize("theirs", [None, b"theirs"])
 async def test_what_is_written_by_who_had_it_open_is_never_lost(
     place: Place, monkeypatch: pytest.MonkeyPatch, theirs: bytes | None

@@ -23,7 +23,7 @@ from tiering.evidence import is_as_proven
 from tiering.outcome import Outcome
 from tiering.rehash import rehash
 from tiering.store import NotFoundError, PreconditionError, StoreError, UnavailableError
-from tiering.trash import Safety, discard, listing, move_to_trash, put_back, recheck, trashed_sha256
+from tiering.trash import Safety, discard, listing, move_to_trash, put_back, recheck, require_none, trashed_sha256
 from tiering.tree import ChangedError, FileError
 from tiering.unbroken import unbroken
 
@@ -146,7 +146,7 @@ class Demoter:
             departure.over.set()
 
     async def _demote(self, asset: Asset, departure: Departure, reason: str, successor: FoundObject | None) -> Outcome:
-        seen = await asyncio.to_thread(self._tree.sight, asset.path)
+        seen = await asyncio.to_thread(_sight, self._tree, asset)
         if reason not in {BY_HAND, REPLACED} and await self._was_read(asset, seen):
             return Outcome(asset, "refused", "it was read since the last scan")
         # Hashed before the store is asked: the answer must be fresh when the file leaves.
@@ -248,6 +248,11 @@ class Demoter:
     async def _spare(self, asset: Asset, reason: str) -> Outcome:
         asset = await self._catalog.apply(Change.about(asset, Event.SPARED, reason=reason))
         return Outcome(asset, "refused", reason)
+
+
+def _sight(tree: Tree, asset: Asset) -> Sighting:
+    require_none(tree, asset)
+    return tree.sight(asset.path)
 
 
 def bring_back(tree: Tree, asset: Asset) -> None:

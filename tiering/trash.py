@@ -56,6 +56,15 @@ def move_to_trash(tree: Tree, asset: Asset) -> Safety:
         os.close(fd)
 
 
+def require_none(tree: Tree, asset: Asset) -> None:
+    """Raise ExistsError where the trash still holds an older copy of the asset.
+
+    To be asked before a departure is written down: whatever breaks it off, what is in the trash then is what left.
+    """
+    with tree.beneath(_place(asset.id)) as (trash, kept):
+        _require_free(asset, kept, trash)
+
+
 def recheck(tree: Tree, asset: Asset) -> Safety:
     """Look at the copy in the trash again: nobody can open it by name now, but somebody may have before.
 
@@ -138,8 +147,7 @@ def _rename_into_trash(tree: Tree, asset: Asset, inode: int) -> None:
         translated(asset.path),
     ):
         # Nobody else makes names in the trash, so looking first is enough: rename would silently replace.
-        if _inode(kept, trash) is not None:
-            raise ExistsError(asset.path, "an older copy of it is still in the trash")
+        _require_free(asset, kept, trash)
         os.rename(name, kept, src_dir_fd=home, dst_dir_fd=trash)
         try:
             _require_same(asset, _inode(kept, trash), inode)
@@ -148,6 +156,11 @@ def _rename_into_trash(tree: Tree, asset: Asset, inode: int) -> None:
         except (OSError, ChangedError):
             put_back(tree, asset)
             raise
+
+
+def _require_free(asset: Asset, kept: bytes, trash: int) -> None:
+    if _inode(kept, trash) is not None:
+        raise ExistsError(asset.path, "an older copy of it is still in the trash")
 
 
 def _require_same(asset: Asset, taken: int | None, meant: int) -> None:
