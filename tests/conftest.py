@@ -1,8 +1,13 @@
 """Fixtures that many tests share."""
 
+import signal
+
 from hypothesis import settings
 
 pytest_plugins = ["servers", "emulators", "buckets", "daemon_process", "torture_table"]
+
+# Where the tests run in the background a shell may have had interrupts ignored, and every command inherits that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # How long one example takes says nothing on a busy machine.
 settings.register_profile("busy", deadline=None)

@@ -18,7 +18,8 @@ def test_two_hosts_share_a_bucket(bucket: Bucket, launch: Launch) -> None:
     here.wait("to know both", lambda: set(here.assets()) == {"a", "b"})
     assert {here.read("a"), here.read("b")} == {b"first"}
     there.drop({"a": b"second"})
-    here.wait("the local copy to go", lambda: not (here.root / "a").exists())
+    here.wait_state("a", "cold", generation=2)
+    assert not (here.root / "a").exists()
     assert here.read("a") == b"second"
     there.signal(Signals.SIGSTOP)
     there.drop({"b": b"from there"})

@@ -12,6 +12,7 @@ from core import a_place
 from hypothesis import given
 from hypothesis import strategies as st
 
+from daemon.addresses import Addresses
 from daemon.views import asset_view
 from index.lifecycle import State
 from index.listing import Query
@@ -127,7 +128,10 @@ async def test_it_is_shown_and_found(tmp_path: Path) -> None:
         await core.hot("b.txt", b"words")
         assert await measured(core) == 1
         assert await measured(core) == 0
-        assert asset_view(await core.find("a.png"), "memory://")["fields"] == {"width": "640", "height": "480"}
+        assert asset_view(await core.find("a.png"), Addresses("memory://"))["fields"] == {
+            "width": "640",
+            "height": "480",
+        }
         assert (await core.find("b.txt")).measured == {}
         assert await found(core, width="640", height="480") == ["a.png"]
         await core.catalog.describe(asset.id, type=None, fields={"show": "x", "width": "wide"}, tags={})
