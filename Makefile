@@ -67,7 +67,7 @@ azurite: setup .venv/azurite/.ready ## try the az:// store on Microsoft's emulat
 	@npm ci --prefix .venv/azurite --ignore-scripts --no-audit --no-fund --silent
 	@touch $@
 
-bench: setup ## measure beside s5cmd, rclone and nginx, alone on the machine (ONLY=P1, … P10, memory, scan, policy)
+bench: setup ## measure beside s5cmd, rclone and nginx, alone on the machine (ONLY=P1, … P10, memory, scan, accesses, policy)
 	$(BIN)/python -m benchmarks $(ONLY)
 
 deb: setup ## make dist/tierd_VERSION.deb, for the Debian release that it is made on (PYTHON: its own)

@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from benchmarks import downloads, figures, policy, reads, scale, uploads
+from benchmarks import accesses, downloads, figures, policy, reads, scale, uploads
 from benchmarks.machine import described
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ BENCHMARKS: Final[dict[str, Callable[[Path], list[str]]]] = {
     "P10": scale.steady,
     "memory": figures.memory,
     "scan": figures.scan,
+    "accesses": accesses.accesses,
     "policy": policy.policies,
 }
 
