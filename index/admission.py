@@ -33,12 +33,14 @@ def observe(connection: sqlite3.Connection, batch: Observations, warming: Warmin
             perform(connection, (change,), now=now)
         except (StaleTransitionError, UnknownAssetError):
             continue
-    _discover(connection, batch.discovered, now)
+    _discover(connection, batch.discovered, batch.seen_after, now)
     connection.executemany(queries.REFRESH, (_refreshed(connection, *each, warming, now) for each in batch.refreshed))
     misplaced.mark(connection, batch.misplaced)
 
 
-def _discover(connection: sqlite3.Connection, discovered: Sequence[tuple[Sighting, float]], now: float) -> None:
+def _discover(
+    connection: sqlite3.Connection, discovered: Sequence[tuple[Sighting, float]], seen_after: float | None, now: float
+) -> None:
     if not discovered:
         return
     (last_row,) = connection.execute(queries.LAST_ROW).fetchone()
@@ -51,14 +53,21 @@ def _discover(connection: sqlite3.Connection, discovered: Sequence[tuple[Sightin
         added += connection.execute(queries.DISCOVER, (now, *row)).rowcount
     connection.execute(queries.RECORD_DISCOVERED, (DISCOVERED, last_row))
     if added < len(discovered):
-        _revive(connection, discovered, now)
+        _revive(connection, discovered, seen_after, now)
 
 
-def _revive(connection: sqlite3.Connection, discovered: Iterable[tuple[Sighting, float]], now: float) -> None:
-    """Some of the files are at paths that have a row: where it is a tombstone, it is one no longer."""
+def _revive(
+    connection: sqlite3.Connection, discovered: Iterable[tuple[Sighting, float]], seen_after: float | None, now: float
+) -> None:
+    """Some of the files are at paths that have a row: where it is a tombstone, it is one no longer.
+
+    Unless it became one while they were looked at: the file that was seen may be the one that was removed.
+    """
+    since = now if seen_after is None else seen_after
     for sighting, due_at in discovered:
         there = look(connection, sighting.path)
-        if there is not None and there.state is State.GONE:
+        # A tombstone of the future is of a clock that was wrong, and says nothing.
+        if there is not None and there.state is State.GONE and not since <= there.changed_at < now:
             perform(connection, (Change.about(there, Event.CHANGED, sighting=sighting, due_at=due_at),), now=now)
 
 

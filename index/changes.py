@@ -66,10 +66,12 @@ class Change:
 class Observations:
     """What a scan found. `discovered` are (file, when it may be claimed), `refreshed` are files that did not change.
 
+    `seen_after` is a time before any of them was looked at: what was removed since then is not there because of them.
     `misplaced` are assets whose remote copy is to follow them to another key, once all else is believed.
     """
 
     discovered: Sequence[tuple[Sighting, float]] = ()
+    seen_after: float | None = None
     changes: Sequence[Change] = ()
     refreshed: Sequence[tuple[AssetId, Sighting]] = ()
     misplaced: Sequence[AssetId] = ()

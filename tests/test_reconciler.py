@@ -671,7 +671,7 @@ async def test_a_sighting_that_is_older_than_the_row_changes_nothing(world: Worl
     (row,) = await world.catalog.below(RelPath("f"))
     seen = world.tree.sight("f")
     stale = seen._replace(fingerprint=seen.fingerprint._replace(size=1))
-    await reconciler._intake.take(Findings(changed=[(row, stale)]), patient=False)
+    await reconciler._intake.take(Findings(changed=[(row, stale)]), seen_after=0.0, patient=False)
     assert await world.find("f") == asset
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from core import a_place, cut_short, until
@@ -132,6 +132,34 @@ async def test_what_is_removed_is_nowhere_any_more(place: Place, state: State) -
             await core.tiers.find(A)
         await core.hot(A, b"new")
         assert await core.read(A) == b"new"
+
+
+@pytest.mark.parametrize("way", ["scan", "look", "take_in"])
+async def test_what_is_removed_while_it_is_looked_at_stays_removed(
+    place: Place, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    """The look saw a file that is not there any more; a file that is made later comes in as ever."""
+    async with place.core() as core:
+        await core.hot(A, CONTENT)
+        looks = {
+            "scan": ("between", core.scan),
+            "look": ("below", lambda: core.reconciler.look([A])),
+            "take_in": ("below", lambda: core.reconciler.take_in(A)),
+        }
+        name, look = looks[way]
+        rows = getattr(core.catalog, name)
+
+        async def late(*place: Any) -> Any:
+            monkeypatch.undo()
+            await core.registry.remove(A)
+            return await rows(*place)
+
+        monkeypatch.setattr(core.catalog, name, late)
+        await look()
+        assert await core.state(A) is State.GONE
+        plant(core.tree, A, b"another")
+        await look()
+        assert await core.state(A) is State.NEW
 
 
 async def test_what_is_removed_is_removed_though_its_trash_cannot_be_cleared(

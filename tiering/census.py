@@ -43,14 +43,16 @@ async def take_census(catalog: Catalog, tree: Tree, intake: Intake, *, clock: Ca
     after: RelPath | str = ""
     loop = asyncio.get_running_loop()
     batches = scan(tree)
+    began = clock()
     coming = loop.run_in_executor(None, next, batches, None)
     while (batch := await coming) is not None:
+        seen_after, began = began, clock()
         rows = await catalog.between(after, batch.upto)
         findings = compare(batch.sightings, rows, batch.oddities, now=clock())
         # The next batch is read while this one is written, but not while rows are read: two threads that let go of the
         # interpreter at every file and every row slow each other down, a scan that finds nothing new from 0.7 s to 1.2.
         coming = loop.run_in_executor(None, next, batches, None)
-        taken = await intake.take(findings, patient=False, renames=renames)
+        taken = await intake.take(findings, seen_after=seen_after, patient=False, renames=renames)
         census.files += len(batch.sightings)
         census.created += taken.created
         census.changed += taken.changed

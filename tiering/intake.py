@@ -70,9 +70,12 @@ class Intake:
         self._is_learnt = is_learnt
         self._is_misplaced = is_misplaced
 
-    async def take(self, findings: Findings, *, patient: bool, renames: bool = True, waits: bool = True) -> Taken:
-        """Bring in what is there. With `patient`, a new file whose writer is not done is left for a later look.
+    async def take(
+        self, findings: Findings, *, seen_after: float, patient: bool, renames: bool = True, waits: bool = True
+    ) -> Taken:
+        """Bring in what is there. `seen_after` is a time before any of it was looked at.
 
+        With `patient`, a new file whose writer is not done is left for a later look.
         Without, it comes in at once, and the uploader waits for its writer. Without `renames` no new file is taken
         for one that the index knows by another name. Where there is no room for the index, raise IndexFullError unless
         it `waits`.
@@ -87,6 +90,7 @@ class Intake:
         await self._observe(
             Observations(
                 discovered=[(sighting, now) for sighting in discovered],
+                seen_after=seen_after,
                 changes=[*moves, *changes],
                 refreshed=findings.refreshed,
             ),

@@ -146,19 +146,21 @@ class Reconciler:
         """Take in a file that somebody asks for, and return its asset. Raise FileError as Tree.sight does."""
         if self._tree.is_ignored(path):
             raise MissingError(path, "has a name that is ignored")
+        began = self._clock()
         sighting = await asyncio.to_thread(self._tree.sight, path)
         findings = compare([sighting], await self._catalog.below(path), now=self._clock())
-        await self._intake.take(findings, patient=False, waits=False)
+        await self._intake.take(findings, seen_after=began, patient=False, waits=False)
         return await self._catalog.find(path)
 
     async def look(self, paths: Iterable[RelPath]) -> list[RelPath]:
         """Look at these paths, and beneath those that are directories; return the directories."""
         paths = [path for path in paths if not self._tree.is_ignored(path)]
+        began = self._clock()
         found = await asyncio.to_thread(survey, self._tree, paths)
         small = [path for path in paths if path not in found.too_large]
         rows = [row for path in small for row in await self._catalog.below(path)]
         findings = compare(found.sightings.values(), rows, found.oddities, now=self._clock())
-        taken = await self._intake.take(findings, patient=True)
+        taken = await self._intake.take(findings, seen_after=began, patient=True)
         await self._drop_few([row for row in findings.missing if row.id not in taken.moved])
         if found.too_large:
             self._wanted.set()
