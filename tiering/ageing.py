@@ -11,18 +11,11 @@ import logging
 from typing import TYPE_CHECKING, Final
 
 from index.asset import printable
-from index.errors import IndexFullError, StaleTransitionError, UnknownAssetError
+from index.errors import IndexFullError
 from index.lifecycle import State
 from tiering.evidence import is_as_proven
-from tiering.store import (
-    ArchivedError,
-    CorruptError,
-    NotFoundError,
-    PreconditionError,
-    RefusedError,
-    StoreError,
-)
-from tiering.vocabulary import MeaningError
+from tiering.rekeyer import ITS_OWN
+from tiering.store import StoreError
 from tiering.workers import for_each
 
 if TYPE_CHECKING:
@@ -40,17 +33,6 @@ RETRY_SECONDS: Final = 600.0
 NOT_READY_SECONDS: Final = 5.0
 _AT_ONCE: Final = 4
 _AT_REST: Final = frozenset({State.REPLICATED, State.COLD})
-_ITS_OWN: Final = (
-    StaleTransitionError,
-    UnknownAssetError,
-    NotFoundError,
-    PreconditionError,
-    ArchivedError,
-    RefusedError,
-    CorruptError,
-    MeaningError,
-)
-"""What one asset's trouble is: no reason to leave all others."""
 
 
 class Ageing:
@@ -103,7 +85,7 @@ class Ageing:
                 continue
             try:
                 await self._rekeyer.reclassify(asset, wanted)
-            except _ITS_OWN as error:
+            except ITS_OWN as error:
                 log.warning("%s stays in the class %s: %s", printable(asset.path), info.storage_class, error)
                 continue
             said = {"path": printable(asset.path), "from": info.storage_class, "to": wanted}

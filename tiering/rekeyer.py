@@ -69,7 +69,7 @@ class Delay(NamedTuple):
     why: str = ""
 
 
-_ITS_OWN: Final = (
+ITS_OWN: Final = (
     StaleTransitionError,
     UnknownAssetError,
     NotFoundError,
@@ -189,7 +189,7 @@ class Rekeyer:
             return Delay(WAITING_SECONDS, obstacle)
         try:
             return await self._place(keys, asset, asset.proof)
-        except _ITS_OWN as error:
+        except ITS_OWN as error:
             return _postponed(asset, error)
 
     def _obstacle(self, asset: Asset, proof: Proof, keys: tuple[str, ...]) -> str | None:
