@@ -6,7 +6,7 @@ from contextlib import aclosing
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
 
-from daemon import bodies, models
+from daemon import bodies, models, models_chores
 from daemon.doctor import Verdict
 from daemon.peers import Right
 from daemon.problem import ApiError
@@ -167,7 +167,7 @@ ROUTES: Final = (
         handler=examine,
         summary="Look for what is wrong with this host and its store",
         right=Right.ADMIN,
-        answers={200: models.Examination},
+        answers={200: models_chores.Examination},
     ),
     Route(
         method="POST",
@@ -176,7 +176,7 @@ ROUTES: Final = (
         summary="Compare store, disk and index; one JSON document a line, the report last",
         right=Right.ADMIN,
         body=bodies.Verification,
-        answers={200: models.VerifyLine, 409: models.Error},
+        answers={200: models_chores.VerifyLine, 409: models.Error},
         media=JSON_LINES,
     ),
     Route(
@@ -186,7 +186,7 @@ ROUTES: Final = (
         summary="Upload everything now; one JSON document a line, the report last",
         right=Right.ADMIN,
         body=bodies.Drain,
-        answers={200: models.DrainLine, 409: models.Error},
+        answers={200: models_chores.DrainLine, 409: models.Error},
         media=JSON_LINES,
     ),
     Route(
@@ -196,7 +196,7 @@ ROUTES: Final = (
         summary="Say what the store has and the index lacks, or take it in; one JSON document a line, the report last",
         right=Right.ADMIN,
         body=bodies.Discovery,
-        answers={200: models.DiscoveryLine, 409: models.Error},
+        answers={200: models_chores.DiscoveryLine, 409: models.Error},
         media=JSON_LINES,
     ),
     Route(
@@ -204,7 +204,7 @@ ROUTES: Final = (
         template="/v1/migrate",
         handler=get_migration,
         summary="How far the last migration is",
-        answers={200: models.MigrationStatus},
+        answers={200: models_chores.MigrationStatus},
     ),
     Route(
         method="POST",
@@ -213,7 +213,7 @@ ROUTES: Final = (
         summary="Have remote copies follow to the keys of the layout; one JSON document a line, the report last",
         right=Right.ADMIN,
         body=bodies.Migration,
-        answers={200: models.MigrationLine, 409: models.Error},
+        answers={200: models_chores.MigrationLine, 409: models.Error},
         media=JSON_LINES,
     ),
     Route(
@@ -223,6 +223,6 @@ ROUTES: Final = (
         summary="Release the brake",
         right=Right.ADMIN,
         body=bodies.Resumption,
-        answers={200: models.Released, 409: models.Error},
+        answers={200: models_chores.Released, 409: models.Error},
     ),
 )

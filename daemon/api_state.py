@@ -6,7 +6,7 @@ from contextlib import aclosing
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Final
 
-from daemon import bodies, models
+from daemon import bodies, models_state
 from daemon.meanings import lacking
 from daemon.peers import Right
 from daemon.responses import Lines, bytes_response, json_response
@@ -120,7 +120,7 @@ GLANCE: Final = Route(
     template="/v1/glance",
     handler=get_glance,
     summary="Whether data are safe, what moves, what is wanted and what went wrong",
-    answers={200: models.Glance},
+    answers={200: models_state.Glance},
 )
 
 
@@ -143,7 +143,7 @@ PUBLIC: Final = (
         handler=get_health,
         summary="Say whether hot bytes can be served",
         right=Right.NONE,
-        answers={200: models.Health, 503: models.Health},
+        answers={200: models_state.Health, 503: models_state.Health},
     ),
     Route(
         method="GET",
@@ -163,7 +163,7 @@ ROUTES: Final = (
         template="/v1/status",
         handler=get_status,
         summary="Everything at a glance",
-        answers={200: models.Status},
+        answers={200: models_state.Status},
     ),
     GLANCE,
     Route(
@@ -171,14 +171,14 @@ ROUTES: Final = (
         template="/v1/curve",
         handler=get_curve,
         summary="What more disk would bring, or less",
-        answers={200: models.Curve},
+        answers={200: models_state.Curve},
     ),
     Route(
         method="GET",
         template="/v1/stats",
         handler=get_stats,
         summary="Assets and bytes by state, type, campaign and media type; what happened, and what it costs",
-        answers={200: models.Stats},
+        answers={200: models_state.Stats},
     ),
     Route(
         method="GET",
@@ -186,7 +186,7 @@ ROUTES: Final = (
         handler=get_retention,
         summary="What retention rules are to remove from the store, and when; one JSON document a line",
         query=bodies.RetentionQuery,
-        answers={200: models.Going},
+        answers={200: models_state.Going},
         media=JSON_LINES,
     ),
     Route(
@@ -194,7 +194,7 @@ ROUTES: Final = (
         template="/v1/history",
         handler=get_history,
         summary="The latest reads of assets, oldest first; one JSON document a line",
-        answers={200: models.Read},
+        answers={200: models_state.Read},
         media=JSON_LINES,
     ),
 )

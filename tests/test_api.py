@@ -12,7 +12,7 @@ import pytest
 from fake_tiers import NOW, a_proof, an_asset, status
 from talking import request, serve, until
 
-from daemon import models
+from daemon import models, models_chores, models_state
 from index.asset import Failure
 from index.errors import StaleTransitionError, UnknownAssetError
 from index.lifecycle import State
@@ -82,11 +82,11 @@ async def test_stats_count_what_is_alike(served: Served) -> None:
     size = served.tiers.catalog.assets["a"].size
     archived = {"assets": 1, "bytes": size, "archived": 1}
     served.tiers.catalog.assets["c"] = an_asset("c", type="new", state=State.NEW)
-    shown = as_promised(models.Stats, await served.get("/v1/stats"))
+    shown = as_promised(models_state.Stats, await served.get("/v1/stats"))
     assert shown["types"] == {"": archived, "new": archived | {"archived": 0}, "product": archived}
     assert (shown["campaigns"].keys(), shown["media_types"].keys()) == ({"", "x"}, {"image"})
     del served.tiers.catalog.assets["c"]
-    shown = as_promised(models.Stats, await served.get("/v1/stats"))
+    shown = as_promised(models_state.Stats, await served.get("/v1/stats"))
     assert (shown["cost"]["stored_bytes"], shown["cost"]["storage_class"]) == (2 * size, "STANDARD")
     assert shown["cost"]["month"]["STANDARD"] == pytest.approx(2 * size / 2**30 * 0.023)
 
@@ -358,7 +358,7 @@ async def test_what_is_not_there_is_said(served: Served) -> None:
 
 async def test_status_has_everything(served: Served) -> None:
     """Every state, and the rates of the observer."""
-    shown = as_promised(models.Status, await served.get("/v1/status"))
+    shown = as_promised(models_state.Status, await served.get("/v1/status"))
     assert shown["assets"] == dict.fromkeys(State, 0) | {"replicated": 2, "cold": 1}
     assert shown["store"]["capabilities"] == {"conditional": True}
     assert shown["rates"] == {
@@ -385,7 +385,7 @@ async def test_health_is_about_hot_bytes(served: Served, what: dict[str, Any], c
     """Only what keeps hot bytes from being served is a 503; all else is a reason."""
     served.tiers.now = status(**what)
     answer = await served.get("/v1/health")
-    shown = as_promised(models.Health, answer)
+    shown = as_promised(models_state.Health, answer)
     assert (answer.status, shown["status"], len(shown["reasons"])) == (code, word, 0 if word == "ok" else 1)
     assert (shown["root"], shown["version"]) == (str(served.tiers.root), "1.2.3")
 
@@ -469,7 +469,7 @@ async def test_a_verification_tells_line_by_line(served: Served) -> None:
     answer = await served.ask("POST", "/v1/verify", body={"deep": True})
     assert served.tiers.given == [{"deep": True}]
     for line in answer.body.splitlines():
-        assert models.VerifyLine.model_validate_json(line)
+        assert models_chores.VerifyLine.model_validate_json(line)
     difference = {"path": "a\ufffd", "href": "a%FF", "kind": "missing", "detail": "no such object"}
     report = {"checked": 2, "bytes": 20, "files": 1, "objects": 3, "counts": {"missing": 1}, "ok": False}
     report |= {"differences": [difference], "superseded_count": 1, "superseded": ["old"]}
@@ -482,7 +482,7 @@ async def test_a_verification_that_breaks_says_so_last(served: Served) -> None:
     served.tiers.break_error = UnavailableError("the store went away")
     answer = await served.ask("POST", "/v1/verify")
     assert (answer.status, answer.lines[-1]["error"]["code"]) == (200, "unavailable")
-    assert models.VerifyLine.model_validate(answer.lines[-1])
+    assert models_chores.VerifyLine.model_validate(answer.lines[-1])
     served.tiers.fail = UnavailableError("the store is away")
     assert (await served.ask("POST", "/v1/verify")).status == 503
 
@@ -492,7 +492,7 @@ async def test_a_drain_tells_line_by_line(served: Served) -> None:
     answer = await served.ask("POST", "/v1/drain", body={"wait": False, "timeout": 2})
     assert served.tiers.given == [{"wait": False, "timeout": 2.0}]
     for line in answer.body.splitlines():
-        assert models.DrainLine.model_validate_json(line)
+        assert models_chores.DrainLine.model_validate_json(line)
     report = {"done": True, "unprotected": 0, "unprotected_bytes": 0, "stuck": ["s\ufffd"], "outside": 0}
     assert answer.lines[-1] == {"report": report}
 
@@ -507,18 +507,18 @@ async def test_a_migration_tells_line_by_line(served: Served) -> None:
         answer = await served.ask("POST", "/v1/migrate", body=body)
         assert served.tiers.given[-1] == given
         for line in answer.body.splitlines():
-            assert models.MigrationLine.model_validate_json(line)
+            assert models_chores.MigrationLine.model_validate_json(line)
         assert answer.lines[-1]["report"]["failures"][0]["path"] == "a\ufffd"
     assert (await served.ask("POST", "/v1/migrate", body={"resume": True, "prune": True})).status == 400
     assert (await served.ask("POST", "/v1/migrate", body={"source": "nonsense"})).status == 400
-    assert models.MigrationStatus.model_validate((await served.get("/v1/migrate")).json).left == 1
+    assert models_chores.MigrationStatus.model_validate((await served.get("/v1/migrate")).json).left == 1
 
 
 async def test_a_discovery_tells_line_by_line(served: Served) -> None:
     """Progress, then what the index lacks."""
     answer = await served.ask("POST", "/v1/discover", body={"sync": True})
     assert served.tiers.given == [{"sync": True, "foreign": False}]
-    found = [models.DiscoveryLine.model_validate_json(line) for line in answer.body.splitlines()]
+    found = [models_chores.DiscoveryLine.model_validate_json(line) for line in answer.body.splitlines()]
     assert found[-1].report is not None
     assert [stray.path for stray in found[-1].report.lacking + found[-1].report.foreign] == ["a\ufffd", None]
 
@@ -539,7 +539,7 @@ async def test_what_retention_is_to_remove(served: Served) -> None:
     """One line an asset, as far ahead as is asked for."""
     answer = await served.get("/v1/retention?within=60")
     assert served.tiers.given == [{"within": 60.0}]
-    assert [models.Going.model_validate_json(line).marked for line in answer.body.splitlines()] == [True, False]
+    assert [models_state.Going.model_validate_json(line).marked for line in answer.body.splitlines()] == [True, False]
     assert answer.lines[0]["at"] == NOW + 60
     assert answer.lines[1]["href"] == "s%FF"
     assert (await served.get("/v1/retention?within=-1")).code == "bad-input"
@@ -551,7 +551,7 @@ async def test_resuming_wants_to_be_confirmed(served: Served) -> None:
     answer = await served.ask("POST", "/v1/resume")
     assert (answer.status, answer.code, served.tiers.calls) == (409, "conflict", ["status"])
     answer = await served.ask("POST", "/v1/resume", body={"confirm": True})
-    assert as_promised(models.Released, answer) == {"released": True, "reason": "12 files vanished"}
+    assert as_promised(models_chores.Released, answer) == {"released": True, "reason": "12 files vanished"}
     assert "release" in served.tiers.calls
 
 
@@ -618,4 +618,4 @@ async def test_the_doctor_is_called(served: Served) -> None:
     """Everything that was found, and whether anything failed."""
     answer = await served.ask("POST", "/v1/doctor")
     found = {"check": "store", "verdict": "failed", "message": "no answer", "remedy": "start it"}
-    assert as_promised(models.Examination, answer) == {"findings": [found], "ok": False}
+    assert as_promised(models_chores.Examination, answer) == {"findings": [found], "ok": False}

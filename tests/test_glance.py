@@ -11,7 +11,7 @@ import pytest
 from core import a_place
 from talking import serve
 
-from daemon import demand, models, trouble
+from daemon import demand, models_state, trouble
 from daemon.demand import Demand
 from daemon.hits import Hits
 from daemon.trouble import REMEDIES, Trouble
@@ -162,7 +162,7 @@ async def test_a_glance_is_as_the_contract_says(served: Served) -> None:
     with served.service.trouble.listening():
         log.warning("something")
     answer = await served.get("/v1/glance")
-    assert models.Glance.model_validate_json(answer.body).model_dump(mode="json") == answer.json
+    assert models_state.Glance.model_validate_json(answer.body).model_dump(mode="json") == answer.json
     shown = answer.json
     assert shown["status"] == (await served.get("/v1/status")).json
     assert shown["health"] == (await served.get("/v1/health")).json

@@ -9,7 +9,7 @@ import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
 from talking import serve
 
-from daemon import bodies, models
+from daemon import bodies, models, models_chores, models_state
 from daemon.api import DESCRIPTION, ROUTES
 from daemon.openapi import document
 from daemon.route import table
@@ -131,7 +131,8 @@ def test_no_model_is_forgotten(described: dict[str, Any]) -> None:
     """Every model of the contract is in the description; those left out are bases and queries."""
     every = {
         name
-        for name, thing in (vars(models) | vars(bodies)).items()
+        for module in (bodies, models, models_chores, models_state)
+        for name, thing in vars(module).items()
         if isinstance(thing, type) and issubclass(thing, models.Model)
     }
     unnamed = {
