@@ -234,10 +234,13 @@ class Listener(web.Server):
         self._limits = limits
         self._crowd = Crowd(limits.connections, limits.share)
 
-    async def hear_out(self) -> None:
-        """Let who has connected, and said nothing yet, say it; those whom the kernel has just handed over, too."""
+    async def welcome(self) -> None:
+        """Wait until those whom the kernel has handed over are connected."""
         for _ in range(_STEPS_TO_CONNECT):
             await asyncio.sleep(0)
+
+    async def hear_out(self) -> None:
+        """Let who has connected, and said nothing yet, say it."""
         with suppress(TimeoutError):
             await asyncio.wait_for(self._crowd.hear_out(), _FIRST_WORDS_SECONDS)
 

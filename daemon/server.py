@@ -30,7 +30,7 @@ class Server:
     def __init__(self, service: Service, *, grace_seconds: float) -> None:
         self._service = service
         self._grace_seconds = grace_seconds
-        self._listeners: list[tuple[Listener, web.ServerRunner, web.SockSite]] = []
+        self._listeners: list[tuple[socket.socket, Listener, web.ServerRunner, web.SockSite]] = []
         self._socket: tuple[Path, int] | None = None
         self.port: int | None = None
         self.page_port: int | None = None
@@ -68,7 +68,7 @@ class Server:
         runner = web.ServerRunner(listener, shutdown_timeout=self._grace_seconds / _PHASES)
         await runner.setup()
         site = web.SockSite(runner, sock, backlog=BACKLOG)
-        self._listeners.append((listener, runner, site))
+        self._listeners.append((sock, listener, runner, site))
         await site.start()
 
     async def stop(self) -> None:
@@ -80,8 +80,8 @@ class Server:
         self._service.followers.close()
         listeners, self._listeners = self._listeners, []
         async with asyncio.TaskGroup() as group:
-            for listener, runner, site in listeners:
-                group.create_task(_close(listener, runner, site))
+            for listening in listeners:
+                group.create_task(_close(*listening))
 
     def _remove_socket(self) -> None:
         if self._socket is None:
@@ -93,8 +93,11 @@ class Server:
         self._socket = None
 
 
-async def _close(listener: Listener, runner: web.ServerRunner, site: web.SockSite) -> None:
-    """Stop listening, let those speak who had come before, and end."""
+async def _close(sock: socket.socket, listener: Listener, runner: web.ServerRunner, site: web.SockSite) -> None:
+    """Accept nobody more, let those speak who had come before, and end."""
+    asyncio.get_running_loop().remove_reader(sock)
+    # Up to Python 3.12, asyncio drops whom it has accepted and not yet connected when it stops listening.
+    await listener.welcome()
     await site.stop()
     await listener.hear_out()
     listener.close()

@@ -15,6 +15,7 @@ import pytest
 from daemon_process import Daemon, a_directory
 from talking import request, serve
 
+from daemon.server import Server
 from demo.child import program
 
 if TYPE_CHECKING:
@@ -96,6 +97,28 @@ async def test_who_had_connected_is_heard_out(tmp_path: Path) -> None:
         async with asyncio.timeout(10):
             await ending
         assert await silent.reader.read() == b""
+
+
+@pytest.mark.parametrize("steps", range(8))
+async def test_who_comes_at_any_step_of_a_stop_is_answered(tmp_path: Path, steps: int) -> None:
+    """By this daemon or by the next one: nobody is accepted and then dropped."""
+    async with serve(tmp_path) as served:
+        with socket.socket(socket.AF_UNIX) as passed, socket.socket(socket.AF_UNIX) as client:
+            passed.bind(str(tmp_path / "passed"))
+            passed.listen()
+            passed.settimeout(0)
+            client.connect(str(tmp_path / "passed"))
+            client.sendall(b"GET /v1/health HTTP/1.1\r\nHost: tierd\r\nConnection: close\r\n\r\n")
+            server = await Server(served.service, grace_seconds=2).take_over(passed.dup())
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            await server.stop()
+            server = await Server(served.service, grace_seconds=2).take_over(passed.dup())
+            client.settimeout(0)
+            answer = asyncio.ensure_future(asyncio.get_running_loop().sock_recv(client, 12))
+            await asyncio.wait([answer], timeout=10)
+            await server.stop()
+            assert answer.result() == b"HTTP/1.1 200"
 
 
 def test_no_request_is_lost_in_a_restart(activated: Activated) -> None:
