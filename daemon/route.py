@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from daemon.demand import Demand
     from daemon.doctor import Row
     from daemon.followers import Followers
-    from daemon.metrics import Counts, Rates
+    from daemon.gauges import Rates
+    from daemon.metrics import Counts
     from daemon.peers import Access, Peer
     from daemon.trouble import Trouble
     from index.asset import RelPath

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from daemon.addresses import Addresses
-    from daemon.metrics import Counts, Rates
+    from daemon.gauges import Rates
+    from daemon.metrics import Counts
     from daemon.trouble import Incident
     from index.asset import Asset, Proof, RelPath
     from index.figures import Figure
