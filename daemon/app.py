@@ -67,6 +67,7 @@ from tiering.probe import probe
 from tiering.prober import Prober
 from tiering.promoter import Promoter, Remedies
 from tiering.pruner import Pruner
+from tiering.reader import Reader
 from tiering.reconciler import Reconciler
 from tiering.registry import Registry
 from tiering.rekeyer import Rekeyer
@@ -168,6 +169,7 @@ class Parts:
             "sweeper": self.sweeper.run(),
             "sidecars": Sidecars(self.catalog, self.tree, self.describer).run(),
             "measurer": Measurer(self.catalog, self.tree, turns=self.turns).run(),
+            "reader": Reader(self.catalog).run(),
             "ageing": self.ageing.run(),
             "meter": self.meter.run(),
             "expiry": self.expiry.run(),
@@ -613,7 +615,7 @@ class Parts:
             store=self._store,
             faults=self.catalog.faults,
             capabilities=partial(probe, self._store, name=f"{self._root_id}-doctor"),
-            uploads=self.catalog.upload_ids,
+            uploads=self.catalog.uploads.ids,
         )
         async with self._examining:  # Two probes at once would find each other's object.
             return await examine(CHECKS, place)

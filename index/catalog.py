@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar
 from index import (
     admission,
     checkup,
-    expiring,
     ledger,
     misplaced,
     outside,
@@ -26,18 +25,18 @@ from index import (
     search,
     totals,
     twins,
-    uploads,
     warmth,
 )
 from index.asset import Asset, AssetId, RelPath, path_from_bytes, path_to_bytes
 from index.children import read_children
 from index.commits import Commits
 from index.connection import Connection
-from index.expiring import Mark
+from index.expiring import Marks
 from index.figures import read_figures
 from index.lifecycle import State
 from index.listing import BY_PATH, cursor_of, position_at, position_of
 from index.rows import Known, asset_from, clamped, description_columns, known_from, signed
+from index.uploads import Uploads
 from index.warmth import Unwarmed
 
 if TYPE_CHECKING:
@@ -51,7 +50,6 @@ if TYPE_CHECKING:
     from index.listing import Order, Query
     from index.records import Record
     from index.totals import Summary, Totals
-    from index.uploads import Upload, UploadedPart
     from index.warmth import Access, Use, Warming
 
 T = TypeVar("T")
@@ -89,6 +87,8 @@ class Catalog:
         self._recent: dict[RelPath, Asset] = {}
         """What was asked for by path since the last commit, so that what is hot costs no way to SQLite and back."""
         self._commits = Commits(connection, path, summarise=self._summarise, publish=self._publish)
+        self.uploads = Uploads(connection, self._commits)
+        self.marks = Marks(connection, self._commits, clock=clock)
         if now.totals.assets[State.NEW]:
             self.work.set()
 
@@ -210,21 +210,24 @@ class Catalog:
         """Return one page, and the cursor of the next, None where there is none.
 
         Raise ValueError for a bad cursor. However much there is to look through, others get their turn meanwhile.
-        Who looks for text has it read first as far as it was not, 3 s for the first million, or IndexFullError.
+        Who looks for text has it read first as far as it was not, or raises IndexFullError.
         """
         after = None if cursor is None else position_at(cursor, order)
-        if query.text:
-            await self._read_up()
+        while query.text and await self.read_text():
+            pass
         rows = await search.find(
             self._connection.submit, query, order, after, limit=limit + 1, counts=self.totals.assets
         )
         page = [asset_from(row) for row in rows[:limit]]
         return page, cursor_of(position_of(page[-1], order), order) if len(rows) > limit else None
 
-    async def _read_up(self) -> None:
-        more = await self._connection.submit(search.is_unread)
-        while more:
-            more = await self._commits.share(search.read_up, patient=False)
+    async def read_text(self) -> bool:
+        """Have text found that was said since the last time, some of it; return whether there is more.
+
+        Raise IndexFullError.
+        """
+        is_unread = await self._connection.submit(search.is_unread)
+        return is_unread and await self._commits.share(search.read_up, patient=False)
 
     async def figures(self) -> Sequence[Figure]:
         """Count everything but tombstones, row by row; what is alike comes several times. Others get their turn."""
@@ -471,40 +474,6 @@ class Catalog:
         """Return of how many assets the remote copy is to follow."""
         return int(await self._one(queries.MISPLACED_COUNT) or 0)
 
-    # What is to go from the store by a retention rule
-
-    async def mark_expiring(self, ids: Collection[AssetId], mark: Mark) -> int:
-        """Mark those that are cold and not pinned; return how many were not so before. Raise IndexFullError."""
-        return await self._commits.share(lambda raw: expiring.mark(raw, ids, mark), patient=False) if ids else 0
-
-    async def unmark_expiring(self, ids: Collection[AssetId]) -> None:
-        """Let these stay."""
-        if ids:
-            await self._commits.share(lambda raw: expiring.unmark(raw, ids))
-
-    async def expiring(self, *, after: AssetId | str, limit: int) -> Sequence[tuple[Asset, Mark]]:
-        """Return a page of what is marked."""
-        return await self._connection.submit(lambda raw: expiring.page(raw, after, limit))
-
-    async def expiring_marks(self, ids: Collection[AssetId]) -> Mapping[AssetId, Mark]:
-        """Return the marks of those that have one."""
-
-        def work(raw: sqlite3.Connection) -> dict[AssetId, Mark]:
-            rows = ((each, raw.execute(queries.MARK_OF, (each,)).fetchone()) for each in ids)
-            return {each: Mark(*row) for each, row in rows if row is not None}
-
-        return await self._connection.submit(work)
-
-    async def expire(
-        self, asset_id: AssetId, rule: str, *, before: float, goes: Callable[[Asset], bool]
-    ) -> Asset | None:
-        """Make a tombstone, with its purge to come, of what was marked by this rule before then; else return None.
-
-        `goes` has the last word on the asset as it is at that moment. Raise IndexFullError.
-        """
-        work = partial(expiring.expire, asset_id=asset_id, rule=rule, before=before, goes=goes, now=self._clock())
-        return await self._commits.share(work, patient=False)
-
     # What the store was asked about again
 
     async def least_checked(self, *, before: float, limit: int) -> Assets:
@@ -542,32 +511,6 @@ class Catalog:
     async def forget_gone(self, before: float) -> int:
         """Drop the tombstones that were set before then and need no purge; return how many."""
         return await self._commits.share(lambda raw: raw.execute(queries.FORGET, (before,)).rowcount)
-
-    # Multipart uploads
-
-    async def begin_upload(self, asset_id: AssetId, upload: Upload) -> None:
-        """Write the asset's upload down before its first part is sent, in place of any other."""
-        await self._commits.share(lambda raw: uploads.begin(raw, asset_id, upload))
-
-    async def record_part(self, asset_id: AssetId, part: UploadedPart) -> None:
-        """Write a finished part down. Raise StaleTransitionError where its upload has ended."""
-        await self._commits.share(lambda raw: uploads.add_part(raw, asset_id, part))
-
-    async def end_upload(self, asset_id: AssetId) -> None:
-        """Forget the upload of this asset, if there is one."""
-        await self._commits.share(lambda raw: raw.execute(queries.END_UPLOAD, (asset_id,)).rowcount)
-
-    async def upload_of(self, asset_id: AssetId) -> Upload | None:
-        """Return the upload of this asset, if there is one."""
-        return await self._connection.submit(lambda raw: uploads.read_upload(raw, asset_id))
-
-    async def uploads(self) -> Sequence[Upload]:
-        """Return every upload under way."""
-        return await self._connection.submit(uploads.read_uploads)
-
-    async def upload_ids(self) -> set[str]:
-        """Return the store's ids of every upload under way."""
-        return {upload.upload_id for upload in await self.uploads()}
 
     # Facts and events
 

@@ -18,9 +18,12 @@ from index.rows import asset_from
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+    from typing import Any
 
     from index.asset import Asset, AssetId
+    from index.commits import Commits
+    from index.connection import Connection
 
     Goes = Callable[[Asset], bool]
 
@@ -33,29 +36,63 @@ class Mark:
     since: float
 
 
-def mark(connection: sqlite3.Connection, ids: Iterable[AssetId], made: Mark) -> int:
-    """Mark those that are cold and not pinned; return how many were not so before. Another rule begins anew."""
+class Marks:
+    """The marks that there are. What writes is durable when the call returns."""
+
+    def __init__(self, connection: Connection, commits: Commits[Any], *, clock: Callable[[], float]) -> None:
+        self._connection = connection
+        self._commits = commits
+        self._clock = clock
+
+    async def make(self, ids: Collection[AssetId], mark: Mark) -> int:
+        """Mark those that are cold and not pinned; return how many were not so before. Another rule begins anew.
+
+        Raise IndexFullError.
+        """
+        return await self._commits.share(lambda raw: _mark(raw, ids, mark), patient=False) if ids else 0
+
+    async def remove(self, ids: Collection[AssetId]) -> None:
+        """Let these stay."""
+        rows = [(each,) for each in ids]
+        if rows:
+            await self._commits.share(lambda raw: raw.executemany(queries.UNMARK_EXPIRING, rows).rowcount)
+
+    async def page(self, *, after: AssetId | str, limit: int) -> Sequence[tuple[Asset, Mark]]:
+        """Return a page of what is marked, in the order of ids."""
+        return await self._connection.submit(lambda raw: _page(raw, after, limit))
+
+    async def of(self, ids: Collection[AssetId]) -> Mapping[AssetId, Mark]:
+        """Return the marks of those that have one."""
+
+        def work(raw: sqlite3.Connection) -> dict[AssetId, Mark]:
+            rows = ((each, raw.execute(queries.MARK_OF, (each,)).fetchone()) for each in ids)
+            return {each: Mark(*row) for each, row in rows if row is not None}
+
+        return await self._connection.submit(work)
+
+    async def expire(self, asset_id: AssetId, rule: str, *, before: float, goes: Goes) -> Asset | None:
+        """Make a tombstone, with its purge to come, of what was marked by this rule before then; else return None.
+
+        `goes` has the last word on the asset as it is at that moment. Raise IndexFullError.
+        """
+        now = self._clock()
+        return await self._commits.share(
+            lambda raw: _expire(raw, asset_id, rule, before=before, goes=goes, now=now), patient=False
+        )
+
+
+def _mark(connection: sqlite3.Connection, ids: Iterable[AssetId], made: Mark) -> int:
     return sum(connection.execute(queries.MARK_EXPIRING, (made.rule, made.since, each)).rowcount for each in ids)
 
 
-def unmark(connection: sqlite3.Connection, ids: Iterable[AssetId]) -> None:
-    """Let these stay."""
-    connection.executemany(queries.UNMARK_EXPIRING, ((each,) for each in ids))
-
-
-def page(connection: sqlite3.Connection, after: str, limit: int) -> list[tuple[Asset, Mark]]:
-    """Return marked assets, in the order of their ids."""
+def _page(connection: sqlite3.Connection, after: str, limit: int) -> list[tuple[Asset, Mark]]:
     rows = connection.execute(queries.EXPIRING, (after, limit)).fetchall()
     return [(asset_from(row[2:]), Mark(row[0], row[1])) for row in rows]
 
 
-def expire(
+def _expire(
     connection: sqlite3.Connection, asset_id: AssetId, rule: str, *, before: float, goes: Goes, now: float
 ) -> Asset | None:
-    """Make it a tombstone whose remote copy is to go.
-
-    None where its mark is not of this rule and that old, or `goes` says of the asset, as it is now, that it stays.
-    """
     row = connection.execute(queries.MARK_OF, (asset_id,)).fetchone()
     if row is None or row[0] != rule or row[1] > before:
         return None

@@ -30,6 +30,7 @@ import index.catalog
 import index.commits
 import index.connection
 import index.ledger
+import index.uploads
 import tiering.accesses
 import tiering.couriers
 import tiering.demoter
@@ -65,9 +66,10 @@ LABEL: contextvars.ContextVar[tuple[str, ...]] = contextvars.ContextVar("label",
 
 STORE = ("put", "head", "delete", "copy", "create_upload", "put_part", "complete", "abort", "list_parts")
 COMMITS = (
-    *("begin_upload", "record_part", "end_upload", "purged", "remember", "adopt_cold", "touch"),
+    *("purged", "remember", "adopt_cold", "touch"),
     *("describe", "set_pinned", "forget_gone", "prune_events"),
 )
+UPLOADS = {"begin": "begin_upload", "add_part": "record_part", "end": "end_upload"}
 FUNCTIONS = (
     (tiering.demoter, "recheck", "recheck"),
     (tiering.demoter, "discard", "discard"),
@@ -270,6 +272,8 @@ def _arm_commits(wound: Wound) -> None:
     commits: Any = index.commits.Commits
     for name in COMMITS:
         _label(catalog, name, lambda *_, name=name, **__: (name,))
+    for name, point in UPLOADS.items():
+        _label(index.uploads.Uploads, name, lambda *_, point=point: (point,))
     _label(catalog, "apply", lambda *changes, **_: tuple(change.event for change in changes))
     _label(catalog, "apply_each", lambda batch: tuple(change.event for changes in batch for change in changes))
     _label(catalog, "claim", lambda *_, **__: ("claimed",))

@@ -232,7 +232,7 @@ class World:
         path, content = self.fresh(self.large())
         with self.calm(Fault("part", Kind.INTERNAL, times=None)):
             asset = await self.core.new(path, content)
-            while await self.core.catalog.upload_of(asset.id) is None:
+            while await self.core.catalog.uploads.of(asset.id) is None:
                 await self.upload()
         return path
 

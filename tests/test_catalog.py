@@ -761,32 +761,32 @@ async def test_parts_survive_a_restart(tmp_path: Path) -> None:
     parts = UploadedPart(1, "e1", 5), UploadedPart(2, "e2", 6)
     async with opened(tmp_path / "index.db") as catalog:
         asset = await bring_to(catalog, State.UPLOADING)
-        await catalog.begin_upload(asset.id, an_upload(asset.id))
+        await catalog.uploads.begin(asset.id, an_upload(asset.id))
         for part in (parts[1], replace(parts[0], etag="old"), parts[0]):
-            await catalog.record_part(asset.id, part)
+            await catalog.uploads.add_part(asset.id, part)
     async with opened(tmp_path / "index.db") as catalog:
         upload = replace(an_upload(asset.id), parts=parts)
-        assert await catalog.upload_of(asset.id) == upload
-        assert await catalog.uploads() == [upload]
-        await catalog.begin_upload(asset.id, an_upload(asset.id))
-        assert await catalog.upload_of(asset.id) == an_upload(asset.id)
-        await catalog.end_upload(asset.id)
-        assert await catalog.upload_of(asset.id) is None
+        assert await catalog.uploads.of(asset.id) == upload
+        assert await catalog.uploads.all() == [upload]
+        await catalog.uploads.begin(asset.id, an_upload(asset.id))
+        assert await catalog.uploads.of(asset.id) == an_upload(asset.id)
+        await catalog.uploads.end(asset.id)
+        assert await catalog.uploads.of(asset.id) is None
 
 
 async def test_a_part_of_an_ended_upload_is_stale(catalog: Catalog) -> None:
     """Who sends parts of an upload that has ended is told."""
     with pytest.raises(StaleTransitionError, match="part 1 is lost"):
-        await catalog.record_part(AssetId("nobody"), UploadedPart(1, "e", 5))
+        await catalog.uploads.add_part(AssetId("nobody"), UploadedPart(1, "e", 5))
 
 
 @pytest.mark.parametrize("event", [Event.CHANGED, Event.LOST, Event.REFUSED])
 async def test_an_upload_is_known_until_it_is_ended(catalog: Catalog, event: Event) -> None:
     """Whatever becomes of the asset, its upload is there to be resumed or aborted."""
     asset = await bring_to(catalog, State.UPLOADING)
-    await catalog.begin_upload(asset.id, an_upload(asset.id))
+    await catalog.uploads.begin(asset.id, an_upload(asset.id))
     await drive(catalog, asset, event)
-    assert await catalog.upload_of(asset.id) == an_upload(asset.id)
+    assert await catalog.uploads.of(asset.id) == an_upload(asset.id)
 
 
 # Events

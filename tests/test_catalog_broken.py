@@ -110,7 +110,7 @@ async def read_everything(path: Path) -> list[Asset]:
         await catalog.events(0, limit=10_000)
         await catalog.claim(10, now=NOW)
         await catalog.observe(Observations(discovered=[(a_sighting("another"), NOW)]))
-        await catalog.uploads()
+        await catalog.uploads.all()
         await catalog.recall("x")
         return page
     finally:

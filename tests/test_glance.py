@@ -191,7 +191,7 @@ async def test_an_upload_shows_how_far_it_is(place: Place) -> None:
         (asset,) = await core.catalog.claim(1, now=core.clock())
         await core.uploader.upload(asset)
         assert core.inspector.transfers() == []
-        upload = await core.catalog.upload_of(asset.id)
+        upload = await core.catalog.uploads.of(asset.id)
         assert upload is not None
         kept = sum(part.size for part in upload.parts)
         assert 0 < len(upload.parts) < parts

@@ -64,7 +64,7 @@ def test_there_are_never_too_many_parts(size: int, part_size: int) -> None:
 async def test_only_the_missing_parts_are_sent_again(bench: Bench, durable: int) -> None:
     """Wherever it broke, what the store had and the index knew is not sent a second time."""
     asset = await begun(bench, parts=durable)
-    upload = await bench.catalog.upload_of(asset.id)
+    upload = await bench.catalog.uploads.of(asset.id)
     assert upload is not None
     known = len(upload.parts)
     sent = await bench.send(asset)
@@ -91,16 +91,16 @@ async def test_a_lost_answer_to_the_last_call_is_adopted(bench: Bench) -> None:
         await bench.send(asset)
     sent = await bench.send(asset)
     assert (sent.result, sent.sent_bytes) == ("adopted", 0)
-    assert await bench.catalog.upload_of(asset.id) is None
+    assert await bench.catalog.uploads.of(asset.id) is None
     assert await bench.pending_uploads() == 0
 
 
 async def test_a_part_that_the_store_has_and_we_did_not_record_is_sent_again(bench: Bench) -> None:
     """A kill between the two: what the index does not vouch for is not trusted."""
     asset = await begun(bench, parts=2)
-    upload = await bench.catalog.upload_of(asset.id)
+    upload = await bench.catalog.uploads.of(asset.id)
     assert upload is not None
-    await bench.catalog.begin_upload(asset.id, replace(upload, parts=()))
+    await bench.catalog.uploads.begin(asset.id, replace(upload, parts=()))
     await bench.send(asset)
     assert bench.store.calls["put_part"] == PARTS
     assert await bench.holds("a.bin") == CONTENT
@@ -109,7 +109,7 @@ async def test_a_part_that_the_store_has_and_we_did_not_record_is_sent_again(ben
 async def test_foreign_parts_are_not_trusted(bench: Bench) -> None:
     """Somebody else's bytes under our upload id, though the index has their ETag: only our own MD5s count."""
     asset = await begun(bench, parts=2)
-    upload = await bench.catalog.upload_of(asset.id)
+    upload = await bench.catalog.uploads.of(asset.id)
     assert upload is not None
     foreign = os.urandom(PART)
     number = upload.parts[0].number
@@ -117,7 +117,7 @@ async def test_foreign_parts_are_not_trusted(bench: Bench) -> None:
     part = await bench.memory.put_part("a.bin", upload.upload_id, number, foreign, md5=md5.digest())
     others = [known for known in upload.parts if known.number != number]
     parts = (UploadedPart(number, part.etag, part.size), *others)
-    await bench.catalog.begin_upload(asset.id, replace(upload, parts=parts))
+    await bench.catalog.uploads.begin(asset.id, replace(upload, parts=parts))
     await bench.send(asset)
     assert await bench.holds("a.bin") == CONTENT
 
@@ -126,14 +126,14 @@ async def test_foreign_parts_are_not_trusted(bench: Bench) -> None:
 async def test_another_upload_than_the_present_one_is_dropped(bench: Bench, what: str) -> None:
     """A file that changed, moved or is cut otherwise begins anew, and leaves nothing in the store that costs money."""
     asset = await begun(bench, parts=3)
-    old = await bench.catalog.upload_of(asset.id)
+    old = await bench.catalog.uploads.of(asset.id)
     assert old is not None
     changed = {"generation": {"generation": 0}, "key": {"key": "b.bin"}, "part size": {"part_size": PART // 2}}[what]
     if what == "key":
         upload_id = await bench.memory.create_upload("b.bin", Attributes())
         await bench.memory.abort("a.bin", old.upload_id)
         old = replace(old, upload_id=upload_id)
-    await bench.catalog.begin_upload(asset.id, replace(old, **changed, parts=()))
+    await bench.catalog.uploads.begin(asset.id, replace(old, **changed, parts=()))
     await bench.send(asset)
     assert bench.store.calls["create_upload"] == 1
     assert bench.store.calls["put_part"] == PARTS
@@ -144,7 +144,7 @@ async def test_another_upload_than_the_present_one_is_dropped(bench: Bench, what
 async def test_an_upload_that_the_store_forgot_begins_anew(bench: Bench) -> None:
     """A lifecycle rule of the bucket may have aborted it."""
     asset = await begun(bench, parts=3)
-    upload = await bench.catalog.upload_of(asset.id)
+    upload = await bench.catalog.uploads.of(asset.id)
     assert upload is not None
     await bench.memory.abort("a.bin", upload.upload_id)
     await bench.send(asset)
@@ -159,7 +159,7 @@ async def test_the_upload_is_durable_before_its_first_part(bench: Bench) -> None
     asset = await bench.claimed("a.bin", CONTENT)
     sending = asyncio.create_task(bench.send(asset))
     await hold.reached.wait()
-    upload = await bench.catalog.upload_of(asset.id)
+    upload = await bench.catalog.uploads.of(asset.id)
     assert upload is not None
     assert (upload.key, upload.generation, upload.part_size) == ("a.bin", 1, PART)
     hold.release.set()

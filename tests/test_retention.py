@@ -147,7 +147,7 @@ async def is_in_store(core: Core, asset: Asset) -> bool:
 
 async def marks(core: Core) -> list[str]:
     """Return the paths of what is marked."""
-    return [asset.path for asset, _ in await core.catalog.expiring(after="", limit=10)]
+    return [asset.path for asset, _ in await core.catalog.marks.page(after="", limit=10)]
 
 
 async def test_it_is_marked_then_goes(place: Place) -> None:
@@ -208,13 +208,13 @@ async def test_what_stops_it(place: Place, object_to: Callable[[Core, Asset], An
         expiry = an_expiry(core, HOLD, "type=artifact expire after 1d", grace=0.0)
         await expiry.look(passed=0.0)
         if late:
-            expire = core.catalog.expire
+            expire = core.catalog.marks.expire
 
             async def overtaken(*given: Any, **more: Any) -> Asset | None:
                 await object_to(core, asset)
                 return await expire(*given, **more)
 
-            core.catalog.expire = overtaken  # type: ignore[method-assign]
+            core.catalog.marks.expire = overtaken  # type: ignore[method-assign]
         else:
             await object_to(core, asset)
         await expiry.look(passed=1e9)

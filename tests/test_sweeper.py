@@ -44,7 +44,7 @@ async def begun(core: Core, path: str) -> None:
     asset = await core.new(path)
     upload_id = await core.store.create_upload(path, Attributes())
     upload = Upload(asset.id, path, upload_id, 1000, asset.generation, ())
-    await core.catalog.begin_upload(asset.id, upload)
+    await core.catalog.uploads.begin(asset.id, upload)
 
 
 async def test_an_upload_that_its_asset_needs_is_left_alone(place: Place) -> None:
@@ -57,7 +57,7 @@ async def test_an_upload_that_its_asset_needs_is_left_alone(place: Place) -> Non
         core.clock.ahead = 10 * ORPHAN_SECONDS
         assert await sweeper(core).sweep() == 0
         assert await pending(core) == {"new", "stuck", "uploading"}
-        assert len(await core.catalog.uploads()) == 3
+        assert len(await core.catalog.uploads.all()) == 3
 
 
 async def test_an_upload_that_no_asset_needs_is_aborted(place: Place) -> None:
@@ -67,7 +67,7 @@ async def test_an_upload_that_no_asset_needs_is_aborted(place: Place) -> None:
         await core.catalog.apply(Change.about(await core.find("a"), Event.LOST))
         await sweeper(core).sweep()
         assert await pending(core) == set()
-        assert await core.catalog.uploads() == []
+        assert await core.catalog.uploads.all() == []
 
 
 async def test_an_upload_that_the_index_does_not_know_may_be_anothers(place: Place) -> None:

@@ -449,7 +449,7 @@ async def test_a_newer_generation_ends_the_older_ones_upload(work: Work, content
     assert asset.generation == 2
     assert await bench.holds("a.txt") == content
     assert await bench.pending_uploads() == 0
-    assert await bench.catalog.uploads() == []
+    assert await bench.catalog.uploads.all() == []
     await until(lambda: work.uploader.under_way == 0)
 
 
@@ -472,7 +472,7 @@ async def test_what_was_overtaken_is_let_go_or_tried_again(work: Work) -> None:
     work.bench.store.script = [hold]
     sending = asyncio.create_task(work.uploader.upload(large))
     await hold.reached.wait()
-    await work.bench.catalog.end_upload(large.id)
+    await work.bench.catalog.uploads.end(large.id)
     hold.release.set()
     deferred = await sending
     assert deferred is not None

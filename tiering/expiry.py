@@ -122,7 +122,7 @@ class Expiry:
             cursor: str | None = ""
             while cursor is not None and rule.after is not None:
                 page, cursor = await self._catalog.list(rule.query(), limit=PAGE, cursor=cursor or None)
-                marks = await self._catalog.expiring_marks([asset.id for asset in page])
+                marks = await self._catalog.marks.of([asset.id for asset in page])
                 going = (
                     self.retention.going(asset, marks.get(asset.id), now=now, watched=watched)
                     for asset in page
@@ -135,7 +135,7 @@ class Expiry:
 
     async def _work_off_marks(self, watched: float) -> None:
         after = ""
-        while page := await self._catalog.expiring(after=after, limit=PAGE):
+        while page := await self._catalog.marks.page(after=after, limit=PAGE):
             after = page[-1][0].id
             await self._work_off(page, watched)
 
@@ -143,7 +143,7 @@ class Expiry:
         before, now = watched - self.retention.grace, self._clock()
         rules = {asset.id: self._is_to_go(asset, now) for asset, _ in page}
         staying = [asset for asset, mark in page if (rule := rules[asset.id]) is None or rule.text != mark.rule]
-        await self._catalog.unmark_expiring([asset.id for asset in staying])
+        await self._catalog.marks.remove([asset.id for asset in staying])
         for asset in staying:
             log.info("stays in the store after all: %s", printable(asset.path), extra={"asset": asset.id})
         left = {asset.id for asset in staying}
@@ -161,7 +161,7 @@ class Expiry:
             await self._remove(asset, rule, before)
         else:
             # It is asked about again after another grace time.
-            await self._catalog.unmark_expiring([asset.id])
+            await self._catalog.marks.remove([asset.id])
 
     async def _is_ours(self, asset: Asset) -> bool:
         """Whether the object is the one that was proven, and this host's."""
@@ -178,7 +178,7 @@ class Expiry:
             found = self._is_to_go(now, self._clock())
             return found is not None and found.text == rule
 
-        gone = await self._catalog.expire(asset.id, rule, before=before, goes=goes)
+        gone = await self._catalog.marks.expire(asset.id, rule, before=before, goes=goes)
         if gone is None:
             return
         log.info("removed from the store: %s (%s)", printable(asset.path), rule, extra={"asset": asset.id})
@@ -191,7 +191,7 @@ class Expiry:
             page, cursor = await self._catalog.list(rule.query(), limit=PAGE, cursor=cursor)
             now = self._clock()
             ids = [asset.id for asset in page if self._is_to_go(asset, now) is rule]
-            marked += await self._catalog.mark_expiring(ids, Mark(rule.text, watched))
+            marked += await self._catalog.marks.make(ids, Mark(rule.text, watched))
             if cursor is None:
                 break
         if marked:

@@ -57,24 +57,24 @@ class Multipart:
         sent = await self._send_parts(source, key, upload_id, digests, missing)
         parts = sorted([*have, *sent], key=lambda part: part.number)
         info = await self._store.complete(key, upload_id, parts, condition)
-        await self._catalog.end_upload(asset.id)
+        await self._catalog.uploads.end(asset.id)
         return info, sum(part.size for part in sent)
 
     async def abandon(self, asset: Asset) -> None:
         """Drop what an earlier run began for this asset, in the store and in the index."""
-        upload = await self._catalog.upload_of(asset.id)
+        upload = await self._catalog.uploads.of(asset.id)
         if upload is not None:
             await self._store.abort(upload.key, upload.upload_id)
-            await self._catalog.end_upload(asset.id)
+            await self._catalog.uploads.end(asset.id)
 
     async def _begin(self, asset: Asset, key: str, digests: Digests, attributes: Attributes) -> str:
         upload_id = await self._store.create_upload(key, attributes)
         upload = Upload(asset.id, key, upload_id, digests.part_size, asset.generation, ())
-        await self._catalog.begin_upload(asset.id, upload)
+        await self._catalog.uploads.begin(asset.id, upload)
         return upload_id
 
     async def _resume(self, asset: Asset, key: str, digests: Digests) -> tuple[str, list[Part]] | None:
-        upload = await self._catalog.upload_of(asset.id)
+        upload = await self._catalog.uploads.of(asset.id)
         if upload is None:
             return None
         fits = (upload.key, upload.part_size, upload.generation) == (key, digests.part_size, asset.generation)
@@ -84,7 +84,7 @@ class Multipart:
         try:
             listed = await self._store.list_parts(key, upload.upload_id)
         except NotFoundError:
-            await self._catalog.end_upload(asset.id)
+            await self._catalog.uploads.end(asset.id)
             return None
         return upload.upload_id, _right(listed, upload, digests)
 
@@ -104,7 +104,7 @@ class Multipart:
         async with self._budget.take(min(digests.part_size, digests.size)):
             # In a call of its own, so that the bytes are gone when the budget is given back.
             part = await self._read_and_put(source, key, upload_id, digests, number)
-        await self._catalog.record_part(source.asset.id, UploadedPart(part.number, part.etag, part.size))
+        await self._catalog.uploads.add_part(source.asset.id, UploadedPart(part.number, part.etag, part.size))
         source.sent += part.size
         return part
 

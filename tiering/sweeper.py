@@ -58,12 +58,12 @@ class Sweeper:
     async def _sweep_known(self) -> set[str]:
         """Abort what we began for assets that need no upload any more; return the ids of the others."""
         needed = set()
-        for upload in await self._catalog.uploads():
+        for upload in await self._catalog.uploads.all():
             if await self._is_needed(upload.asset_id):
                 needed.add(upload.upload_id)
             else:
                 await self._store.abort(upload.key, upload.upload_id)
-                await self._catalog.end_upload(upload.asset_id)
+                await self._catalog.uploads.end(upload.asset_id)
         return needed
 
     async def _sweep_listed(self, *, needed: set[str]) -> int:
