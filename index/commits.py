@@ -174,31 +174,47 @@ class Commits(Generic[S]):
         return self._transact(works, connection)
 
     def _transact(self, works: Sequence[Work], connection: sqlite3.Connection) -> tuple[Sequence[Outcome], S]:
-        connection.execute("BEGIN IMMEDIATE")
-        try:
-            outcomes = [self._attempt(work, connection) for work in works]
-            summary = self._summarise(connection)
-            connection.execute("COMMIT")
-        finally:
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
-        return outcomes, summary
+        failed: dict[int, Exception] = {}
+        while True:
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                outcomes = self._attempt_all(works, failed, connection)
+                if outcomes is not None:
+                    summary = self._summarise(connection)
+                    connection.execute("COMMIT")
+                    return outcomes, summary
+            finally:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+
+    def _attempt_all(
+        self, works: Sequence[Work], failed: dict[int, Exception], connection: sqlite3.Connection
+    ) -> Sequence[Outcome] | None:
+        """Return what came of each; None where one failed half-way: then the rest is to be done again without it.
+
+        That is rare. With a savepoint around each, SQLite would look through all that was written since, after every
+        statement that has a trigger: a large one would take a time that grows with its square.
+        """
+        outcomes: list[Outcome] = []
+        for number, work in enumerate(works):
+            before = connection.total_changes
+            outcome = (None, failed[number]) if number in failed else self._attempt(work, connection)
+            if outcome[1] is not None and connection.total_changes != before:
+                failed[number] = outcome[1]
+                return None
+            outcomes.append(outcome)
+        return outcomes
 
     def _attempt(self, work: Work, connection: sqlite3.Connection) -> Outcome:
-        connection.execute("SAVEPOINT attempt")
         try:
-            result = work(connection)
+            return work(connection), None
         except Exception as error:
             # It is its caller's to handle, and nobody else's work is undone for it, unless the disk is to blame.
             if isinstance(error, sqlite3.IntegrityError):
-                error = _because(error, self._path)
-            elif isinstance(error, (*FOREIGN_ERRORS, CorruptIndexError)):
+                return None, _because(error, self._path)
+            if isinstance(error, (*FOREIGN_ERRORS, CorruptIndexError)):
                 raise
-            connection.execute("ROLLBACK TO attempt")
-            connection.execute("RELEASE attempt")
             return None, error
-        connection.execute("RELEASE attempt")
-        return result, None
 
 
 def _because(error: Exception, path: Path) -> CatalogError:
