@@ -1,8 +1,10 @@
 """The command line: which commands there are, and how they end.
 
-Every command is a plain function in one of the cli_ files; its return value, if any, is the exit code.
+Every command is a plain function in one of the cli_ files; its return value, if any, is the exit code. Only the file of
+the command that was typed is imported: most of what the others need takes longer than their work.
 """
 
+import importlib
 import json
 import os
 import sys
@@ -12,29 +14,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from daemon import (
-    cli_archive,
-    cli_assets,
-    cli_bucket,
-    cli_config,
-    cli_discover,
-    cli_doctor,
-    cli_download,
-    cli_find,
-    cli_layout,
-    cli_migrate,
-    cli_moves,
-    cli_operations,
-    cli_presign,
-    cli_register,
-    cli_retention,
-    cli_search,
-    cli_simulate,
-    cli_top,
-    cli_ui,
-    cli_upload,
-    render,
-)
+from daemon import render
 from daemon.cli_options import Code, Options, error_code
 from daemon.client import TierdError
 from daemon.sources import ConfigError
@@ -43,40 +23,63 @@ _FLAGS: Final = frozenset({"--json", "--yes", "-y", "--dry-run"})
 _VALUED: Final = frozenset({"--config", "--socket"})
 _EPILOG: Final = "Before or after every command: --config FILE, --socket PATH, --json, --yes, --dry-run."
 
-COMMANDS: Final[dict[str, tuple[Callable[..., object], ...]]] = {
-    "The daemon": (
-        cli_operations.serve,
-        cli_operations.status,
-        cli_top.top,
-        cli_ui.ui,
-        cli_operations.stats,
-        cli_operations.events,
-        cli_operations.verify,
-        cli_archive.validate,
-        cli_discover.discover,
-        cli_doctor.doctor,
-        cli_operations.drain,
-        cli_operations.resume,
-    ),
-    "Assets": (cli_search.list_assets, cli_search.search, cli_assets.explain, cli_register.register, cli_assets.rm),
-    "Files": (cli_download.get, cli_download.download, cli_find.find_local, cli_upload.upload, cli_presign.presign),
-    "Tiers": (
-        cli_moves.promote,
-        cli_moves.demote,
-        cli_moves.pin,
-        cli_moves.unpin,
-        cli_moves.retry,
-        cli_moves.tier_manage,
-    ),
-    "Planning": (cli_archive.estimate, cli_simulate.curve, cli_simulate.simulate),
+COMMANDS: Final[dict[str, dict[str, str]]] = {
+    "The daemon": {
+        "serve": "cli_operations",
+        "status": "cli_operations",
+        "top": "cli_top",
+        "ui": "cli_ui",
+        "stats": "cli_operations",
+        "events": "cli_operations",
+        "verify": "cli_operations",
+        "validate": "cli_archive",
+        "discover": "cli_discover",
+        "doctor": "cli_doctor",
+        "drain": "cli_operations",
+        "resume": "cli_operations",
+    },
+    "Assets": {
+        "list": "cli_search",
+        "search": "cli_search",
+        "explain": "cli_assets",
+        "register": "cli_register",
+        "rm": "cli_assets",
+    },
+    "Files": {
+        "get": "cli_download",
+        "download": "cli_download",
+        "find-local": "cli_find",
+        "upload": "cli_upload",
+        "presign": "cli_presign",
+    },
+    "Tiers": {
+        "promote": "cli_moves",
+        "demote": "cli_moves",
+        "pin": "cli_moves",
+        "unpin": "cli_moves",
+        "retry": "cli_moves",
+        "tier-manage": "cli_moves",
+    },
+    "Planning": {"estimate": "cli_archive", "curve": "cli_simulate", "simulate": "cli_simulate"},
 }
+"""The files of the commands, by what they are about."""
+GROUPS: Final = {
+    "config": ("cli_config", "The configuration.", ("check",)),
+    "layout": ("cli_layout", "The names of objects.", ("render", "parse")),
+    "migrate": ("cli_migrate", "Re-keying the store.", ("plan", "run", "status", "resume")),
+    "bucket": ("cli_bucket", "The store's bucket.", ("setup", "check")),
+    "retention": ("cli_retention", "What goes from the store because it is old.", ("plan",)),
+}
+_FUNCTIONS: Final = {"list": "list_assets"}
+"""Those that are not called like their commands: it would hide something."""
 
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command and return its exit code."""
-    ordered = hoist(arguments)
+    front, rest = hoist(arguments)
+    ordered = front + rest
     try:
-        return int(build()(ordered or ["--help"], prog_name="tierd", standalone_mode=False) or Code.DONE)
+        return int(build(*rest[:1])(ordered or ["--help"], prog_name="tierd", standalone_mode=False) or Code.DONE)
     except typer.Abort:
         return Code.INTERRUPTED
     except BrokenPipeError:  # whoever read our output has seen enough
@@ -91,40 +94,37 @@ def run(arguments: Sequence[str]) -> int:
     return code
 
 
-def build() -> typer.Typer:
-    """Return the application with all its commands."""
+def build(typed: str | None = None) -> typer.Typer:
+    """Return the application with the command, or group of commands, that was typed; with all where it is none."""
     settings: dict[str, Any] = {"context_settings": {"help_option_names": ["-h", "--help"]}}
     app = typer.Typer(
         add_completion=False, epilog=_EPILOG, rich_markup_mode=None, pretty_exceptions_enable=False, **settings
     )
     app.callback()(_global_options)
+    named = {name for commands in COMMANDS.values() for name in commands} | GROUPS.keys()
+    wanted = {typed} & named or named
     for panel, commands in COMMANDS.items():
-        for command in commands:
-            name = command.__name__.removesuffix("_assets").replace("_", "-")
-            app.command(name, rich_help_panel=panel, epilog=_EPILOG)(command)
-    config = typer.Typer(help="The configuration.", **settings)
-    config.command("check", epilog=_EPILOG)(cli_config.check)
-    app.add_typer(config, name="config")
-    layout = typer.Typer(help="The names of objects.", **settings)
-    layout.command("render", epilog=_EPILOG)(cli_layout.render)
-    layout.command("parse", epilog=_EPILOG)(cli_layout.parse)
-    app.add_typer(layout, name="layout")
-    migrate = typer.Typer(help="Re-keying the store.", **settings)
-    for step in (cli_migrate.plan, cli_migrate.run, cli_migrate.status, cli_migrate.resume):
-        migrate.command(step.__name__, epilog=_EPILOG)(step)
-    app.add_typer(migrate, name="migrate")
-    bucket = typer.Typer(help="The store's bucket.", **settings)
-    bucket.command("setup", epilog=_EPILOG)(cli_bucket.setup)
-    bucket.command("check", epilog=_EPILOG)(cli_bucket.check)
-    app.add_typer(bucket, name="bucket")
-    retention = typer.Typer(help="What goes from the store because it is old.", **settings)
-    retention.command("plan", epilog=_EPILOG)(cli_retention.plan)
-    app.add_typer(retention, name="retention")
+        for name, file in commands.items():
+            if name in wanted:
+                app.command(name, rich_help_panel=panel, epilog=_EPILOG)(_function(file, name))
+    for group, (file, about, names) in GROUPS.items():
+        if group in wanted:
+            below = typer.Typer(help=about, **settings)
+            for name in names:
+                below.command(name, epilog=_EPILOG)(_function(file, name))
+            app.add_typer(below, name=group)
     return app
 
 
-def hoist(arguments: Sequence[str]) -> list[str]:
-    """Return the arguments with the global options first, wherever they stood."""
+def _function(file: str, name: str) -> Callable[..., object]:
+    found: Callable[..., object] = getattr(
+        importlib.import_module(f"daemon.{file}"), _FUNCTIONS.get(name, name.replace("-", "_"))
+    )
+    return found
+
+
+def hoist(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Return the global options, wherever they stood, and the rest."""
     front: list[str] = []
     rest: list[str] = []
     waiting = iter(arguments)
@@ -137,7 +137,7 @@ def hoist(arguments: Sequence[str]) -> list[str]:
                 front += [value for value in (next(waiting, None),) if value is not None]
         else:
             rest.append(argument)
-    return front + rest
+    return front, rest
 
 
 def _global_options(
