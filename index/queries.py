@@ -214,7 +214,7 @@ RECALL: Final = "SELECT value FROM fact WHERE name = ?"
 
 
 # A listing goes through one of these, slice by slice in the order of paths. The primary key of `word`; asset_pinned;
-# the unique index of `path`.
+# asset_cold; asset_replicated; the unique index of `path`.
 ALONG_WORD: Final = (
     "word CROSS JOIN asset ON asset.path = asset_path WHERE word.name = ? AND word.value = ? AND asset_path > ?"
 )
@@ -224,6 +224,15 @@ END_OF_WORDS: Final = (
 ALONG_PINNED: Final = "asset INDEXED BY asset_pinned WHERE pinned = 1 AND path > ?"
 END_OF_PINNED: Final = (
     "SELECT path FROM asset INDEXED BY asset_pinned WHERE pinned = 1 AND path > ? ORDER BY path LIMIT 1 OFFSET ?"
+)
+ALONG_COLD: Final = "asset INDEXED BY asset_cold WHERE state = 'cold' AND path > ?"
+END_OF_COLD: Final = (
+    "SELECT path FROM asset INDEXED BY asset_cold WHERE state = 'cold' AND path > ? ORDER BY path LIMIT 1 OFFSET ?"
+)
+ALONG_REPLICATED: Final = "asset INDEXED BY asset_replicated WHERE state = 'replicated' AND path > ?"
+END_OF_REPLICATED: Final = (
+    "SELECT path FROM asset INDEXED BY asset_replicated WHERE state = 'replicated' AND path > ?"
+    " ORDER BY path LIMIT 1 OFFSET ?"
 )
 ALONG_PATHS: Final = "asset INDEXED BY sqlite_autoindex_asset_2 WHERE path > ?"
 END_OF_SLICE: Final = "SELECT path FROM asset WHERE path > ? ORDER BY path LIMIT 1 OFFSET ?"
@@ -238,13 +247,14 @@ PATH: Final = "path"
 WORD_PATH: Final = "asset_path"
 OF_PIN: Final = "pinned = ?"
 WITH_TEXT: Final = "row IN (SELECT rowid FROM asset_text WHERE asset_text MATCH ?)"
+WITH_TEXT_BETWEEN: Final = "row IN (SELECT rowid FROM asset_text WHERE asset_text MATCH ? AND rowid BETWEEN ? AND ?)"
 WITH_WORD: Final = "EXISTS (SELECT 1 FROM word WHERE word.name = ? AND word.value = ? AND asset_path = path)"
 SIZE: Final = "coalesce(size, proof_size, 0)"
 MTIME: Final = "coalesce(mtime_ns, proof_mtime_ns, 0)"
 LAST_ACCESS: Final = "last_access"
 
 # The text of assets: what was never read, and what is to be read again. The primary key of `asset` and of `reread`.
-FOUND_TEXT: Final = "SELECT rowid FROM asset_text WHERE asset_text MATCH ?"
+FOUND_TEXT: Final = "SELECT rowid FROM asset_text WHERE asset_text MATCH ? LIMIT ?"
 READ_UPTO: Final = "SELECT upto FROM reading"
 END_OF_ROWS: Final = "SELECT max(row) FROM (SELECT row FROM asset WHERE row > ? ORDER BY row LIMIT ?)"
 SET_READ: Final = "UPDATE reading SET upto = ?"
@@ -278,6 +288,11 @@ def upto(path: str) -> str:
 def of_states(count: int) -> str:
     """Return the condition that a state is among so many."""
     return f"state IN ({', '.join('?' * count)})"
+
+
+def first_and_last(along: str) -> str:
+    """Return the lowest and the highest of some rows."""
+    return f"SELECT min(row), max(row) FROM {along}"
 
 
 def page(along: str, conditions: list[str], *, key: str, descending: bool) -> str:

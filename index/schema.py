@@ -304,7 +304,16 @@ _TENTH: Final = (
 # Where an asset was before: NULL where it is what it is after.
 _ELEVENTH: Final = ("ALTER TABLE event ADD COLUMN was_path BLOB", "ALTER TABLE event ADD COLUMN was_key TEXT")
 
-MIGRATIONS: Final = (_FIRST, _SECOND, _THIRD, _FOURTH, _FIFTH, _SIXTH, _SEVENTH, _EIGHTH, _NINTH, _TENTH, _ELEVENTH)
+# Where most assets are, in the order of paths: a listing of those that are cold does not look at all that are not.
+_SETTLED: Final = (
+    "CREATE INDEX asset_cold ON asset (path) WHERE state = 'cold'",
+    "CREATE INDEX asset_replicated ON asset (path) WHERE state = 'replicated'",
+)
+
+MIGRATIONS: Final = (
+    *(_FIRST, _SECOND, _THIRD, _FOURTH, _FIFTH, _SIXTH, _SEVENTH, _EIGHTH, _NINTH, _TENTH, _ELEVENTH),
+    _SETTLED,
+)
 """What makes version n + 1 of version n. Released ones are never edited, only followed by another."""
 
 _TABLES: Final = frozenset({"asset", "total", "event", "upload", "part", "fact"})

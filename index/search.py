@@ -29,9 +29,10 @@ if TYPE_CHECKING:
 SLICE: Final = 10_000
 """So many rows are looked at before others get their turn at the connection."""
 
-READ_AT_ONCE: Final = 10_000
-"""So many texts are read in one commit."""
+READ_AT_ONCE: Final = 1_000
+"""So many texts are read in one commit, about 30 ms: whoever writes meanwhile waits for it."""
 
+_NO_LIMIT: Final = -1
 _NANO: Final = 1_000_000_000
 _KEYS: Final = {
     Key.PATH: queries.PATH,
@@ -111,15 +112,37 @@ class Found:
         return Clause(queries.ALONG_ROWS, (chosen,)), b"%d" % end if end < len(self.rows) else None
 
 
+@dataclass(frozen=True, slots=True)
+class Worded:
+    """The assets with a text that very many have, in the order of paths: a page is soon full.
+
+    Neighbours by path are neighbours by row where a scan found them, so little of the text is looked through.
+    """
+
+    match: str
+    in_order: bool = True
+    path: str = queries.PATH
+
+    def slice(self, connection: sqlite3.Connection, after: bytes) -> tuple[Clause, bytes | None]:
+        """Return those of the next rows that have the text."""
+        along, end = _ALL.slice(connection, after)
+        rows = connection.execute(queries.first_and_last(along.sql), along.values).fetchone()
+        return Clause(f"{along.sql} AND {queries.WITH_TEXT_BETWEEN}", (*along.values, self.match, *rows)), end
+
+
 _ALL: Final = Along(queries.ALONG_PATHS, queries.END_OF_SLICE)
 _PINNED: Final = Along(queries.ALONG_PINNED, queries.END_OF_PINNED)
+_SETTLED: Final = {
+    State.COLD: Along(queries.ALONG_COLD, queries.END_OF_COLD),
+    State.REPLICATED: Along(queries.ALONG_REPLICATED, queries.END_OF_REPLICATED),
+}
 
 
 async def find(
     submit: Submit, query: Query, order: Order, after: Position | None, *, limit: int, counts: Mapping[State, int]
 ) -> list[Row]:
     """Return the first `limit` rows beyond a position; `counts` is how many assets there are in each state."""
-    source: Source = await submit(partial(_choose, query=query, counts=counts))
+    source: Source = await submit(partial(_choose, query=query, order=order, counts=counts))
     conditions = _conditions(query, source)
     streams = source.in_order and order == BY_PATH
     begin: bytes | None = after.path if streams and after is not None else b""
@@ -148,20 +171,21 @@ def _read(
     return connection.execute(sql, values).fetchall(), end
 
 
-def _choose(connection: sqlite3.Connection, *, query: Query, counts: Mapping[State, int]) -> Source:
+def _choose(connection: sqlite3.Connection, *, query: Query, order: Order, counts: Mapping[State, int]) -> Source:
     """Return the rarest of what the query says, as what is to be gone through."""
     if query.states and sum(counts[state] for state in set(query.states)) <= SLICE:
         return Few()
-    count, rarest = min(_lists(connection, query), key=lambda each: each[0], default=(SLICE, _ALL))
-    if query.text and (rarest is _ALL or count >= SLICE):
-        found = connection.execute(queries.FOUND_TEXT, (_match(query.text),))
-        return Found([row for (row,) in found])
+    count, rarest = min(_lists(connection, query, counts), key=lambda each: each[0], default=(SLICE, _ALL))
+    if query.text and count >= SLICE:
+        match, most = _match(query.text), SLICE if order == BY_PATH else _NO_LIMIT
+        found = connection.execute(queries.FOUND_TEXT, (match, most)).fetchall()
+        return Worded(match) if len(found) == most else Found([row for (row,) in found])
     return rarest
 
 
-def _lists(connection: sqlite3.Connection, query: Query) -> list[tuple[int, Along]]:
-    """Return the lists that hold all that fit, and how long each is, counted up to a slice."""
-    lists = []
+def _lists(connection: sqlite3.Connection, query: Query, counts: Mapping[State, int]) -> list[tuple[int, Along]]:
+    """Return the lists that hold all that fit, and how long each is, what is said counted up to a slice."""
+    lists = [(counts[state], along) for state, along in _SETTLED.items() if {state} == set(query.states)]
     for words in _words(query):
         (count,) = connection.execute(queries.COUNT_WORD, (*words, SLICE)).fetchone()
         lists.append((count, Along(queries.ALONG_WORD, queries.END_OF_WORDS, queries.WORD_PATH, words)))
@@ -190,7 +214,7 @@ def _conditions(query: Query, source: Source) -> list[Clause]:
     conditions += [Clause(queries.WITH_WORD, words) for words in _words(query)]
     if query.pinned is not None:
         conditions.append(Clause(queries.OF_PIN, (int(query.pinned),)))
-    if query.text and not isinstance(source, Found):
+    if query.text and not isinstance(source, Found | Worded):
         conditions.append(Clause(queries.WITH_TEXT, (_match(query.text),)))
     return conditions + _bounds(query)
 

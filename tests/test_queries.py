@@ -73,6 +73,8 @@ SERVED_BY = {
     "END_OF_SLICE": "sqlite_autoindex_asset_2",
     "END_OF_WORDS": "PRIMARY KEY",
     "END_OF_PINNED": "asset_pinned",
+    "END_OF_COLD": "asset_cold",
+    "END_OF_REPLICATED": "asset_replicated",
     "COUNT_WORD": "PRIMARY KEY",
     "COUNT_PINNED": "asset_pinned",
     "END_OF_ROWS": "INTEGER PRIMARY KEY",
@@ -105,7 +107,8 @@ WITHOUT_A_SEARCH = {
 }
 PARTS_OF_STATEMENTS = {
     *("COLUMNS", "KNOWN_COLUMNS", "OF_PIN", "WITH_TEXT", "WITH_WORD", "PATH", "WORD_PATH", "SIZE", "MTIME"),
-    *("LAST_ACCESS", "NEVER", "ALONG_WORD", "ALONG_PINNED", "ALONG_PATHS", "ALONG_STATES", "ALONG_ROWS"),
+    *("WITH_TEXT_BETWEEN", "ALONG_COLD", "ALONG_REPLICATED", "LAST_ACCESS"),
+    *("NEVER", "ALONG_WORD", "ALONG_PINNED", "ALONG_PATHS", "ALONG_STATES", "ALONG_ROWS"),
 }
 
 
@@ -151,6 +154,8 @@ def test_candidates_are_read_in_order(raw: sqlite3.Connection, order: str, serve
     ("along", "path", "served_by"),
     [
         (queries.ALONG_PATHS, queries.PATH, "asset USING INDEX sqlite_autoindex_asset_2 (path>? AND path<?)"),
+        (queries.ALONG_COLD, queries.PATH, "asset USING INDEX asset_cold (path>? AND path<?)"),
+        (queries.ALONG_REPLICATED, queries.PATH, "asset USING INDEX asset_replicated (path>? AND path<?)"),
         (queries.ALONG_PINNED, queries.PATH, "asset USING INDEX asset_pinned (path>? AND path<?)"),
         (
             queries.ALONG_WORD,
@@ -164,6 +169,15 @@ def test_a_listing_goes_along_the_paths(raw: sqlite3.Connection, along: str, pat
     conditions = [queries.of_states(1), queries.WITH_WORD, queries.WITH_TEXT]
     plan = plan_of(raw, queries.page(f"{along} AND {queries.upto(path)}", conditions, key=path, descending=False))
     assert plan[0] == f"SEARCH {served_by}"
+    assert not any("TEMP B-TREE" in line for line in plan)
+
+
+def test_a_text_is_looked_for_among_neighbours(raw: sqlite3.Connection) -> None:
+    """Of a text that very many have, only the rows of a slice are read."""
+    along = f"{queries.ALONG_PATHS} AND {queries.upto(queries.PATH)}"
+    assert "USING COVERING INDEX" in plan_of(raw, queries.first_and_last(along))[0]
+    plan = plan_of(raw, queries.page(f"{along} AND {queries.WITH_TEXT_BETWEEN}", [], key="path", descending=False))
+    assert "SCAN asset_text VIRTUAL TABLE INDEX 0:M1><" in plan
     assert not any("TEMP B-TREE" in line for line in plan)
 
 
