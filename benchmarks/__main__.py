@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from benchmarks import accesses, downloads, figures, policy, reads, scale, uploads
+from benchmarks import accesses, downloads, figures, million, policy, reads, scale, uploads
 from benchmarks.machine import described
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ BENCHMARKS: Final[dict[str, Callable[[Path], list[str]]]] = {
     "P6": reads.contents,
     "P7": reads.cold,
     "P8": reads.latency,
-    "P9": scale.million,
+    "P9": million.million,
     "P10": scale.steady,
     "memory": figures.memory,
     "scan": figures.scan,

@@ -33,7 +33,7 @@ class Service:
     ) -> None:
         self.directory = directory
         self.root = directory / "media"
-        self.root.mkdir()
+        self.root.mkdir(exist_ok=True)
         # Found before any that this machine may have.
         (directory / "config.toml").touch()
         self.log = log
