@@ -501,15 +501,24 @@ async def test_a_reader_who_leaves_early_leaves_nothing_open(place: Place) -> No
         assert core.on_disk("a.jpg") == LARGE
 
 
-async def test_a_file_that_is_cut_short_while_it_is_read_is_told(place: Place) -> None:
-    """Its owner truncated it: fewer bytes are not the whole."""
+def patched(path: Path) -> None:
+    """Write some bytes into a file, whose size stays."""
+    with path.open("r+b") as file:
+        file.write(b"theirs")
+
+
+@pytest.mark.parametrize("write", [lambda path: os.truncate(path, 10), patched], ids=["cut short", "patched"])
+async def test_who_reads_along_never_takes_what_its_owner_writes_for_the_whole(
+    place: Place, write: Callable[[Path], None]
+) -> None:
+    """The file has its name, and is its owner's, while a slow reader has not come to its end."""
     async with place.core() as core:
         await core.cold("a.jpg", LARGE)
         arrival, stream = await streamed(core, "a.jpg")
         async with aclosing(stream.follow()) as reader:
             await arrival.wait()
-            os.truncate(core.tree.root / "a.jpg", 10)
-            with pytest.raises(DamagedError, match="cut short"):
+            write(core.tree.root / "a.jpg")
+            with pytest.raises(ChangedError, match="was written while it was read"):
                 async for _ in reader:
                     pass
 

@@ -60,8 +60,8 @@ class Chunks(Protocol):
 class ColdContent:
     """A whole asset on its way from the store. The last chunk comes only after the digest agreed.
 
-    Iterating raises CorruptError or UnavailableError where it cannot be finished. `chunks` must be closed (aclose)
-    by the receiver, whether it was read to its end or not.
+    Iterating raises CorruptError or UnavailableError where it cannot be finished, ChangedError where its owner writes
+    it meanwhile. `chunks` must be closed (aclose) by the receiver, whether it was read to its end or not.
     """
 
     asset: Asset

@@ -1,7 +1,8 @@
 """A promotion under way, as those see it who wait for it or read along.
 
 Whoever reads along gets bytes as they reach the disk, but never the last ones before the digest of the whole agreed:
-a reader who was shown everything was shown the right bytes, and one who was not can tell.
+a reader who was shown everything was shown the right bytes, and one who was not can tell. Once it has its name, its
+owner may write it: the last bytes are shown only if the file is then still the one that was proven.
 """
 
 from __future__ import annotations
@@ -10,11 +11,11 @@ import asyncio
 import os
 from typing import TYPE_CHECKING, Final, Self
 
-from tiering.outcome import DamagedError
 from tiering.store import UnavailableError
+from tiering.tree import ChangedError, sighting_of
 
 if TYPE_CHECKING:
-    from index.asset import Asset
+    from index.asset import Asset, Fingerprint
     from tiering.landing import Landing
 
 READ_BYTES: Final = 256 * 1024
@@ -28,7 +29,7 @@ class Stream:
     def __init__(self, landing: Landing) -> None:
         self._landing = landing
         self.size = landing.size
-        self._proven = False
+        self._proven: Fingerprint | None = None
         self._broken: Exception | None = None
         self._ended = False
         self._news = asyncio.Event()
@@ -38,9 +39,9 @@ class Stream:
         self._news.set()
         self._news = asyncio.Event()
 
-    def prove(self) -> None:
-        """The digest of the whole agreed."""
-        self._proven = True
+    def prove(self, landed: Fingerprint) -> None:
+        """The digest of the whole agreed, and the file looked like this when it got its name."""
+        self._proven = landed
         self.advance()
 
     def break_off(self, error: Exception) -> None:
@@ -64,7 +65,7 @@ class Stream:
 
     async def wait_proven(self) -> None:
         """Wait until the digest of the whole agreed. Raise what broke it off."""
-        while not self._proven:
+        while self._proven is None:
             if self._broken is not None:
                 raise self._broken
             await self._news.wait()
@@ -74,10 +75,20 @@ class Stream:
         while True:
             if self._broken is not None:
                 raise self._broken
-            end = self.size if self._proven else min(self._landing.written, self.size - HELD_BACK)
+            end = min(self._landing.written, self.size - HELD_BACK) if self._proven is None else self.size
             if end > offset:
                 return end
             await self._news.wait()
+
+    def read(self, fd: int, wanted: int, offset: int) -> bytes:
+        """Return that many bytes of the file. Raise ChangedError where they, or any before them, may be its owner's."""
+        chunk = os.pread(fd, wanted, offset)
+        is_right = len(chunk) == wanted
+        if offset + wanted == self.size:
+            is_right = is_right and sighting_of(self._landing.path, os.fstat(fd)).fingerprint == self._proven
+        if not is_right:
+            raise ChangedError(self._landing.path, "was written while it was read")
+        return chunk
 
 
 class Reader:
@@ -99,9 +110,7 @@ class Reader:
             raise StopAsyncIteration
         end = await self._stream.wait_beyond(self._offset)
         wanted = min(READ_BYTES, end - self._offset)
-        chunk = await asyncio.to_thread(os.pread, self._fd, wanted, self._offset)
-        if not chunk:
-            raise DamagedError("the promoted file was cut short while it was read")
+        chunk = await asyncio.to_thread(self._stream.read, self._fd, wanted, self._offset)
         self._offset += len(chunk)
         return chunk
 

@@ -226,7 +226,7 @@ class Promoter:
             sighting = await asyncio.to_thread(
                 landing.land, mode=proof.mode, mtime_ns=proof.mtime_ns, sha256=proof.sha256
             )
-            stream.prove()
+            stream.prove(sighting.fingerprint)
         finally:
             stream.end()
         return sighting
