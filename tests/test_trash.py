@@ -285,6 +285,17 @@ def test_putting_back_can_be_repeated_after_a_crash(tree: Tree, asset: Asset) ->
     assert listing(tree) == []
 
 
+def test_what_its_owner_moved_on_after_a_crash_needs_no_second_name(tree: Tree, asset: Asset) -> None:
+    """With a second name in the trash for ever it could never leave the disk."""
+    move_to_trash(tree, asset)
+    os.link(tree.root / ".tierd/trash" / asset.id, tree.root / "d/f")
+    (tree.root / "d/f").rename(tree.root / "moved")
+    plant(tree, "d/f", b"newer")
+    assert put_back(tree, asset)
+    assert listing(tree) == []
+    assert (content_of(tree, "moved"), content_of(tree, "d/f")) == (b"proven", b"newer")
+
+
 def test_putting_back_makes_the_directory_again(tree: Tree, asset: Asset) -> None:
     """Its owner may have removed the directory that it left empty."""
     move_to_trash(tree, asset)

@@ -92,7 +92,8 @@ def put_back(tree: Tree, asset: Asset) -> bool:
     """Give the copy its name again, durably, and return whether it has it.
 
     False: its owner has written a new file of that name meanwhile, which stays; the copy stays in the trash, for the
-    caller to discard if it is still the proven content. Safe to repeat.
+    caller to discard if it is still the proven content. One that has a name of its owner's, be it another one, needs
+    no second. Safe to repeat.
     """
     place = _place(asset.id)
     with (
@@ -103,8 +104,8 @@ def put_back(tree: Tree, asset: Asset) -> bool:
         try:
             os.link(kept, name, src_dir_fd=trash, dst_dir_fd=home, follow_symlinks=False)
         except FileExistsError:
-            # A crash between link and unlink leaves the same file at both places.
-            if _inode(name, home) != _inode(kept, trash):
+            # A crash between link and unlink leaves the file at both places, from where its owner may have renamed it.
+            if os.stat(kept, dir_fd=trash, follow_symlinks=False).st_nlink == 1:
                 return False
         sync_directory(home)
         os.unlink(kept, dir_fd=trash)
