@@ -56,6 +56,8 @@ def _refusal(root: Path) -> str | None:
     """Try it on a file that nobody else can open, so that no signal comes of it."""
     try:
         fd = os.open(root, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    except FileNotFoundError:
+        raise
     except OSError as error:
         return error.strerror
     try:

@@ -73,6 +73,8 @@ async def examine(checks: Sequence[tuple[str, Check[T]]], subject: T) -> list[Ro
                 found = await _make(check, subject)
         except TimeoutError:
             found = [failed(f"no answer within {PATIENCE_SECONDS:.0f} s", "does a disk or a network hang?")]
+        except FileNotFoundError as error:
+            found = [failed(f"{error.filename} is not there to be looked at", "mount its disk, or make it")]
         except Exception as error:  # noqa: BLE001 - whatever goes wrong in one check is a finding
             found = [failed(f"the check itself failed: {error!r}", "run it as root, or as the daemon's user")]
         rows += [Row(name, finding) for finding in found]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ from daemon.doctor import Finding, Verdict, examine, failed, ok, warning
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     import pytest
 
@@ -30,6 +32,16 @@ def broken(subject: str) -> Iterator[Finding]:
     """Fail after the first."""
     yield ok(subject)
     raise OSError(5, "Input/output error")
+
+
+async def test_what_is_not_there_is_no_fault_of_the_check(tmp_path: Path) -> None:
+    """And no right that somebody lacks."""
+
+    def look(place: Path) -> Iterator[Finding]:
+        yield ok(str(os.statvfs(place)))
+
+    (row,) = await examine((("a", look),), tmp_path / "away")
+    assert row.finding == failed(f"{tmp_path}/away is not there to be looked at", "mount its disk, or make it")
 
 
 async def test_every_check_has_its_turn() -> None:
