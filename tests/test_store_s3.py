@@ -436,6 +436,28 @@ async def test_download_that_stalls(stack: AsyncExitStack) -> None:
             writer.transport.abort()
 
 
+async def test_a_connection_is_not_used_again_for_long(stack: AsyncExitStack, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of both libraries: what a proxy answers twice would be the answer to whatever is asked next."""
+    assert s3_connection._REUSE_SECONDS <= 1
+    monkeypatch.setattr(s3_connection, "_REUSE_SECONDS", 0.05)
+    ended = asyncio.Event()
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(answer(404).replace(b"Connection: close\r\n", b""))
+        assert await reader.read() == b""
+        ended.set()
+        writer.close()
+
+    server = await asyncio.start_server(talk, "127.0.0.1", 0)
+    stack.callback(server.close)
+    store = await connect(stack, at(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"))
+    with pytest.raises(UnavailableError):
+        await store.list_parts("key", "id")
+    async with asyncio.timeout(5):
+        await ended.wait()
+
+
 async def test_download_that_breaks(stack: AsyncExitStack) -> None:
     """A connection that ends before the body does is never a body's end."""
     endpoint = await stack.enter_async_context(answering(lambda _: answer(200, b"a" * 1000, length=2000)))
