@@ -122,10 +122,12 @@ def test_reloaded(bucket: Bucket, launch: Launch) -> None:
     daemon.wait_state("a.bin", "replicated")
     assert "stays for 3600 s" in daemon.client.explain("a.bin")["reasons"][0]
 
-    config.write_text('[tiering]\ncool_down = "0s"\n[log]\nlevel = "debug"\n')
+    config.write_text('[store]\nmode = "hybrid"\npercent = 100\n[tiering]\ncool_down = "0s"\n[log]\nlevel = "debug"\n')
     daemon.signal(signal.SIGHUP)
     daemon.wait("the reload", lambda: daemon.client.explain("a.bin")["next"] == "may be demoted")
-    assert "configuration reloaded: log.level, tiering.cool_down" in daemon.said
+    assert "configuration reloaded: log.level, store.mode, store.percent, tiering.cool_down" in daemon.said
+    (roll_out,) = [each for each in daemon.client.doctor()["findings"] if each["check"] == "roll-out"]
+    assert "[store] mode is hybrid: 100 % of all paths" in str(roll_out)
     daemon.wait("debug", lambda: " debug " in daemon.said)
 
     config.write_text('[tiering]\ncool_down = "soon"\n')
