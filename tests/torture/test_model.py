@@ -116,9 +116,11 @@ class Jury(Judge):
         rows = {row[0]: row[1:] for row in self._world.index.rows(columns)}
         state, raw, key, etag, pinned, *looks = rows.get(asset_id, ("unknown", b"", "", "", 0))
         path = raw.decode()
-        if self.doomed is not None and not self._world.disk.grants_leases:
-            # It may be written at this very moment, and is looked at again. Nothing shows that of what was not proven.
-            if state != State.REPLICATED and looks == [len(node.data), node.mtime_ns]:
+        if self.doomed is not None and state != State.DEMOTING:
+            # A person removes it. It may be written, or replaced, at this very moment, and is looked at again. Where no
+            # lease keeps writers out, nothing shows that of what was not proven.
+            is_seen_through = state == State.REPLICATED or looks != [len(node.data), node.mtime_ns]
+            if not self._world.disk.grants_leases and not is_seen_through:
                 self.doom(path)
             return
         seen, at = self._world.heads.get(key, ("", -1e9))
@@ -679,7 +681,8 @@ class Model(RuleBasedStateMachine):
             self._stop(orderly=True, chance=0)
 
     def _trashed_wanted(self) -> set[bytes]:
-        trash = {node.data for node in self.world.disk.files(".tierd/trash").values()}
+        # A file that its owner has under other names as well is not only in the trash.
+        trash = {node.data for node in self.world.disk.files(".tierd/trash").values() if node.links == 1}
         return trash & {content for kept in self.owner.expected.values() for content in kept if content}
 
     async def _settle(self, core: Mortal) -> None:
