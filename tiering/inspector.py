@@ -59,7 +59,6 @@ class Inspector:
         self._scrubber = scrubber
         self._thermometer = thermometer
         self._clock = clock
-        self._unprotected_bytes = 0
         self._oldest_unprotected: float | None = None
         self._oldest_check: float | None = None
 
@@ -71,7 +70,7 @@ class Inspector:
 
     async def sample(self) -> None:
         """Read the figures that only the index can tell."""
-        self._unprotected_bytes, self._oldest_unprotected = await self._catalog.unprotected()
+        _, self._oldest_unprotected = await self._catalog.unprotected()
         self._oldest_check = await self._catalog.oldest_check()
 
     def status(self) -> Status:
@@ -106,13 +105,14 @@ class Inspector:
             return nothing, (f"the cache root cannot be reached: {error.reason}",)
 
     def _queue(self) -> Queue:
-        since = self._oldest_unprotected
+        totals = self._catalog.totals
+        since = self._oldest_unprotected if totals.unprotected else None
         return Queue(
-            waiting=self._catalog.totals.assets[State.NEW] - self._catalog.totals.outside,
+            waiting=totals.assets[State.NEW] - totals.outside,
             uploading=self._uploader.under_way,
             promoting=len(self._promoter),
             oldest_unprotected_seconds=0.0 if since is None else max(0.0, self._clock() - since),
-            unprotected_bytes=self._unprotected_bytes,
+            unprotected_bytes=totals.unprotected_bytes,
         )
 
     def _brake(self) -> BrakeState:
