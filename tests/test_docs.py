@@ -115,12 +115,25 @@ def test_make_targets_that_are_named_exist() -> None:
 
 def test_the_lifecycle_is_drawn_from_the_table() -> None:
     """docs/lifecycle.md is what docs/lifecycle.py writes: run it after a change of index/lifecycle.py."""
-    spec = importlib.util.spec_from_file_location("lifecycle_page", PROJECT / "docs" / "lifecycle.py")
+    assert read("docs/lifecycle.md") == script("docs/lifecycle.py").page()
+
+
+def test_every_diagram_is_drawn() -> None:
+    """For the site, from the text that it has now, and no other: `make diagrams` after a change of one."""
+    draws = script("docs/diagrams.py")
+    wanted = {draws.picture(text, scheme) for text in draws.diagrams() for scheme in draws.SCHEMES}
+    assert wanted
+    assert set((PROJECT / "docs" / "images").glob("diagram-*")) == wanted
+
+
+def script(name: str) -> Any:
+    """Return a script of the project as a module."""
+    spec = importlib.util.spec_from_file_location(f"script_{name.replace('/', '_')}", PROJECT / name)
     assert spec is not None
     assert spec.loader is not None
-    script = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(script)
-    assert read("docs/lifecycle.md") == script.page()
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 # --- commands
