@@ -58,9 +58,9 @@ def _concerns(status: Status) -> Iterator[str]:
     if status.index_full:
         yield "the disk of the index is full: what must be written waits, and new work is refused"
     if stuck := status.assets.get(State.STUCK, 0):
-        yield f"{stuck} assets are stuck and have no remote copy: tierd list --state stuck"
+        yield f"stuck, and without a remote copy: {stuck}; tierd list --state stuck names them"
     if damaged := status.assets.get(State.DAMAGED, 0):
-        yield f"{damaged} assets are damaged: tierd list --state damaged"
+        yield f"damaged: {damaged}; tierd list --state damaged names them"
 
 
 async def get_status(service: Service, call: Call) -> StreamResponse:  # noqa: ARG001 - handlers are all alike

@@ -45,7 +45,7 @@ def glance() -> dict[str, Any]:
     return {
         "health": {
             "status": "degraded",
-            "reasons": ["1 assets are stuck and have no remote copy: tierd list --state stuck"],
+            "reasons": ["stuck, and without a remote copy: 1; tierd list --state stuck names them"],
             "root": "/srv/media",
             "version": "0.1.0",
         },
