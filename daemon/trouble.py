@@ -16,7 +16,7 @@ KEPT: Final = 20
 SOURCES: Final = ("daemon", "tiering", "index")
 """Whose words are kept: what libraries have to say is for the log alone."""
 
-_WAIT: Final = "it is tried again by itself; if it stays so: tierd doctor"
+_WAIT: Final = "tierd doctor, if it stays so"
 _REPAIR: Final = "restore the object in the store, then tierd retry; or write the file anew"
 REMEDIES: Final = {
     "conflict": "rename the file, or let it replace the object: tierd retry --overwrite",

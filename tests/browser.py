@@ -86,7 +86,7 @@ def glance() -> dict[str, Any]:
             {
                 "at": 1_795_280_000.0, "path": None, "href": None, "times": 3,
                 "what": "upload deferred: web/hero/autumn-1600.webp (the store does not answer)",
-                "remedy": "it is tried again by itself; if it stays so: tierd doctor",
+                "remedy": "tierd doctor, if it stays so",
             },
         ],
     }  # fmt: skip
