@@ -32,6 +32,7 @@ from index.asset import ProofMethod
 from index.lifecycle import State
 from tiering import outcome, sender, store, tree
 from tiering.answers import BrakeState, ColdTier, Disk, Queue, Status
+from tiering.label import Label
 from tiering.metadata import Passport
 from tiering.probe import Capabilities
 from tiering.source import NotYetError
@@ -473,4 +474,5 @@ def test_what_a_store_shows_is_documented() -> None:
     assert first_codes(page["Probe"]) == list(Capabilities.__dataclass_fields__)
     assert set(first_codes(page["Proof"])) == set(ProofMethod)
     passport = Passport(an_asset().id, 1, an_asset().path, "0" * 64, 0, 0o644, replaces="1" * 64, host="2" * 32)
-    assert first_codes(page["Objects"]) == list(passport.to_metadata())
+    label = Label("type", {"name": "value"}, {"name": "value"})
+    assert first_codes(page["Objects"]) == [*passport.to_metadata(), *label.to_metadata()]
