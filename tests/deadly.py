@@ -32,21 +32,34 @@ import index.connection
 import index.ledger
 import index.uploads
 import tiering.accesses
+import tiering.ageing
+import tiering.cdn
 import tiering.couriers
 import tiering.demoter
 import tiering.discovery
+import tiering.expiry
+import tiering.inbox
 import tiering.inspector
 import tiering.keeper
 import tiering.landing
+import tiering.mailbox
+import tiering.manifest
+import tiering.measurer
+import tiering.meter
+import tiering.neighbours
 import tiering.orders
 import tiering.prober
 import tiering.promoter
+import tiering.reader
 import tiering.reconciler
 import tiering.recovery
 import tiering.registry
 import tiering.rehash
+import tiering.rekeyer
 import tiering.scrubber
+import tiering.sidecars
 import tiering.sweeper
+import tiering.thaw
 import tiering.tiers
 import tiering.trash
 import tiering.tree
@@ -96,6 +109,20 @@ TASKS = {
     "accesses": (tiering.accesses.Accesses, "run"),
     "inspector": (tiering.inspector.Inspector, "run"),
     "watchdog": (daemon.watchdog.Watchdog, "run"),
+    "index": (index.catalog.Catalog, "watch"),
+    "rekeyer": (tiering.rekeyer.Rekeyer, "run"),
+    "neighbours": (tiering.neighbours.Neighbours, "run"),
+    "sidecars": (tiering.sidecars.Sidecars, "run"),
+    "measurer": (tiering.measurer.Measurer, "run"),
+    "reader": (tiering.reader.Reader, "run"),
+    "ageing": (tiering.ageing.Ageing, "run"),
+    "meter": (tiering.meter.Meter, "run"),
+    "expiry": (tiering.expiry.Expiry, "run"),
+    "thaw": (tiering.thaw.Thaw, "run"),
+    "inbox": (tiering.inbox.Inbox, "run"),
+    "manifest": (tiering.manifest.Manifest, "run"),
+    "mailbox": (tiering.mailbox.Mailbox, "run"),
+    "invalidator": (tiering.cdn.Invalidator, "run"),
     "uploader": (tiering.uploader.Uploader, "run"),
     "upload": (tiering.couriers.Couriers, "_send"),
     "promotion": (tiering.promoter.Promoter, "_promote"),

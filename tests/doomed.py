@@ -9,6 +9,7 @@ import multiprocessing
 import os
 import subprocess
 import time
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,7 @@ from daemon.client import TierdError, UnreachableError
 from demo.service import DiedError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from multiprocessing.context import ForkServerProcess
 
 Wound = tuple[str, str, int, Path]
@@ -87,6 +88,14 @@ class Doomed(Daemon):
     def tell(self, environment: Mapping[str, str]) -> None:
         """Set variables for its next starts."""
         self._environment |= environment
+
+    @contextmanager
+    def once(self, **settings: str) -> Iterator[None]:
+        """Change settings for one start."""
+        before = dict(self._environment)
+        self.set(**settings)
+        yield
+        self._environment = before
 
     def start_installed(self) -> None:
         """Start it unhurt, as it is installed."""

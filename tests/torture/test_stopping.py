@@ -5,7 +5,9 @@ Told to stop, it ends with exit code 0 in 20 seconds, whatever hangs; and whatev
 
 from __future__ import annotations
 
+import inspect
 import random
+import re
 import signal
 import socket
 import sys
@@ -17,10 +19,13 @@ from typing import TYPE_CHECKING
 import pytest
 from curtain import Curtain
 from daemon_process import MIB, a_directory
+from deadly import TASKS
 from doomed import Doomed
 from effort import scaled
 from holdings import Holdings, audit
 from listening import listening
+
+from daemon.app import Parts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -223,13 +228,32 @@ def a_black_hole() -> Iterator[str]:
 
 # R11
 
+WITH_THE_OTHERS = (
+    *("index", "rekeyer", "neighbours", "sidecars", "measurer", "reader", "ageing", "meter", "expiry", "thaw"),
+    *("inbox", "manifest", "mailbox", "invalidator"),
+)
+"""They are begun where the others are, and end as those do: every one is tried where there is time."""
+NEEDS = {
+    "manifest": {"LAYOUT__NAME": "creative"},
+    "mailbox": {"STORE__EVENTS_QUEUE": "http://127.0.0.1:9/1/queue"},
+    "invalidator": {"CDN__DISTRIBUTION": "E1", "CDN__INVALIDATE": '["0/*"]'},
+}
+"""What must be configured for there to be such a task."""
 FATAL = (
     *("learning", "prober", "hints", "revisits", "scans", "touched files", "keeper", "registry", "sweeper"),
     *("scrubber", "accesses", "inspector", "watchdog", "uploader", "promotion", "order", "demotion"),
+    *scaled(test=(), quick=WITH_THE_OTHERS, long=WITH_THE_OTHERS),
 )
 """Tasks in which an error that nobody foresaw ends the daemon, for its service manager to start it anew."""
 SURVIVED = ("upload", "request")
 """Where it concerns one asset or one request, which is told, and everything else goes on."""
+
+
+def test_every_task_is_tried() -> None:
+    """Of all that goes on for as long as the daemon lives; what goes on in the reconciler has names of its own."""
+    tasks = set(re.findall(r'"(\w+)": ', inspect.getsource(Parts.work))) - {"reconciler"}
+    assert len(tasks) > 20
+    assert tasks - TASKS.keys() == tasks - {*FATAL, *WITH_THE_OTHERS} == set()
 
 
 @pytest.mark.parametrize("name", FATAL)
@@ -267,7 +291,8 @@ def fail(world: World, name: str) -> None:
     world.fill(3)
     world.daemon.crash()
     world.drop("new.bin")
-    world.daemon.start_wounded(f"before {name}", act="raise")
+    with world.daemon.once(**NEEDS.get(name, {})):
+        world.daemon.start_wounded(f"before {name}", act="raise")
 
     def act() -> None:
         with world.daemon.client.open("0/00.bin"):
