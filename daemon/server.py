@@ -96,7 +96,7 @@ class Server:
 async def _close(sock: socket.socket, listener: Listener, runner: web.ServerRunner, site: web.SockSite) -> None:
     """Accept nobody more, let those speak who had come before, and end."""
     asyncio.get_running_loop().remove_reader(sock)
-    # Up to Python 3.12, asyncio drops whom it has accepted and not yet connected when it stops listening.
+    # Who is accepted and not yet connected when asyncio's server closes is dropped: python/cpython#109564.
     await listener.welcome()
     await site.stop()
     await listener.hear_out()
