@@ -138,7 +138,7 @@ def _requests(given: Options, file: Path | None, *, from_history: bool) -> tuple
         raise typer.BadParameter("name a trace, or say --from-history, and not both")
     if file is None:
         return "history", _remembered(given), Broken()
-    with file.open(encoding="utf-8", errors="replace", newline="") as lines:
+    with file.open(encoding="utf-8-sig", errors="replace", newline="") as lines:
         return file.name, *_read(file.name, lines)
 
 
@@ -156,7 +156,7 @@ def _remembered(given: Options) -> Trace:
 
 def _read(name: str, lines: Iterator[str]) -> tuple[Trace, Broken]:
     try:
-        trace, broken = read_trace(csv.reader(lines))
+        trace, broken = read_trace(lines)
     except (ValueError, csv.Error) as error:
         raise TierdError("bad-trace", f"{name}: {error}", "a trace is CSV: time,id,size") from None
     if not trace:

@@ -87,7 +87,8 @@ def test_a_picture(trace: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str
 
 def test_broken_rows_are_named(trace: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """With their lines, on stderr; what is right is simulated."""
-    trace.write_text(f"{TRACE}11,a\n12,a,-3\n")
+    # Spreadsheets begin a file with a mark.
+    trace.write_text(f"\ufeff{TRACE}11,a\n12,a,-3\n", encoding="utf-8")
     assert cli.run(["--json", "simulate", str(trace), "--size", "5%"]) == 4
     out, err = capfd.readouterr()
     assert len(json.loads(out)["results"]) == 3

@@ -124,14 +124,14 @@ def test_the_warm_up_is_not_counted() -> None:
 # --- traces
 
 
-def rows(text: str) -> list[list[str]]:
-    """Return lines as a reader of CSV gives them."""
-    return [line.split(",") if line else [] for line in text.split("\n")]
+def lines(text: str) -> list[str]:
+    """Return lines as a file gives them."""
+    return text.splitlines(keepends=True)
 
 
 def test_a_trace_is_read() -> None:
     """The footprint counts each asset once, at its last size."""
-    trace, broken = read_trace(rows("time,id,size\n1,a,10\n2.5,b,5\n\n3,a,20\n"))
+    trace, broken = read_trace(lines("time,id,size\n1,a,10\n2.5,b,5\n\n3,a,20\n"))
     assert (list(trace.seconds), list(trace.assets), list(trace.sizes)) == ([1, 2.5, 3], [0, 1, 0], [10, 5, 20])
     assert trace.footprint == 25
     assert (broken.count, broken.named) == (0, [])
@@ -154,16 +154,23 @@ def test_a_trace_is_read() -> None:
 )
 def test_a_broken_row_is_named(row: str, wrong: str) -> None:
     """With its line; the others count."""
-    trace, broken = read_trace(rows(f"time,id,size\n1,a,10\n{row}\n2,b,5"))
+    trace, broken = read_trace(lines(f"time,id,size\n1,a,10\n{row}\n2,b,5"))
     assert len(trace) == 2
     assert broken.count == 1
     assert broken.named[0].startswith("line 3: ")
     assert wrong in broken.named[0]
 
 
+def test_a_broken_row_is_named_by_the_line_that_it_begins_on() -> None:
+    """An id in quotes may go over several lines, as names of files do."""
+    trace, broken = read_trace(lines('time,id,size\n1,"a\nb",10\n\n2,"c\nd",x\n3,e\n'))
+    assert len(trace) == 1
+    assert [each.partition(":")[0] for each in broken.named] == ["line 5", "line 7"]
+
+
 def test_not_all_broken_rows_are_named() -> None:
     """But all are counted."""
-    _, broken = read_trace(rows("time,id,size\n" + "x\n" * 1000))
+    _, broken = read_trace(lines("time,id,size\n" + "x\n" * 1000))
     assert (broken.count, len(broken.named)) == (1000, 20)
 
 
@@ -171,7 +178,7 @@ def test_not_all_broken_rows_are_named() -> None:
 def test_a_header_is_needed(text: str) -> None:
     """Without it nobody knows which column is what."""
     with pytest.raises(ValueError, match="line 1: the header should be time,id,size"):
-        read_trace(rows(text))
+        read_trace(lines(text))
 
 
 # --- what the daemon does and what the simulator says

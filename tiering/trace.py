@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import math
 from array import array
 from typing import TYPE_CHECKING, Final
@@ -62,19 +63,23 @@ class Broken:
             self.named.append(f"line {line}: {wrong}")
 
 
-def read_trace(rows: Iterable[list[str]]) -> tuple[Trace, Broken]:
-    """Return what the rows say and which are broken. The first is the header: raise ValueError where it is not."""
-    trace, broken, numbered = Trace(), Broken(), enumerate(rows, 1)
-    _, header = next(numbered, (1, []))
+def read_trace(lines: Iterable[str]) -> tuple[Trace, Broken]:
+    """Return what the rows of CSV say and which are broken, each by the line that it begins on.
+
+    The first is the header: raise ValueError where it is not, and csv.Error for what is no CSV at all.
+    """
+    trace, broken, rows = Trace(), Broken(), csv.reader(lines)
+    header = next(rows, [])
     if tuple(name.strip().lower() for name in header) != HEADER:
         raise ValueError(f"line 1: the header should be {','.join(HEADER)}, and is {','.join(header)[:80]!r}")
-    for line, row in numbered:
-        if not row:
-            continue
+    line = rows.line_num + 1
+    for row in rows:
         try:
-            trace.add(*_parse(row))
+            if row:
+                trace.add(*_parse(row))
         except ValueError as error:
             broken.add(line, str(error))
+        line = rows.line_num + 1
     return trace, broken
 
 
