@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -186,6 +187,9 @@ async def test_what_would_have_to_happen_is_told(place: Place) -> None:
         found = re.search(r"spared if it was read (\d+) more times", reasons)
         assert found is not None
         assert "does not get so far" in (await explained(core, "09"))[1]
+        patient, core.planner.residence = core.planner.residence, replace(core.planner.residence, cool_down=600.0)
+        assert "next bout" not in (await explained(core, "02"))[1]
+        core.planner.residence = patient
         await core.catalog.touch({(await core.find("02")).id: Use(core.clock(), int(found[1]))})
         assert "does not get so far" in (await explained(core, "02"))[1]
         await core.keeper.tend()

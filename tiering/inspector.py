@@ -147,7 +147,10 @@ class Inspector:
         if self._planner.policy.name == "heat":
             reasons.append(said_of_heat(asset, self._thermometer))
         if not asset.pinned:
-            reasons += said_of_standing(asset, standing, self._keeper.next_bout(), self._thermometer)
+            # What is kept has its place in the order all the same, but no bout takes it.
+            is_kept = self._planner.reason_to_stay(asset, now=now) is not None
+            bout = None if is_kept else self._keeper.next_bout()
+            reasons += said_of_standing(asset, standing, bout, self._thermometer)
         return Explanation(asset=asset, rank=standing.rank, next=coming, reasons=tuple(reasons))
 
     def _outlook(self, asset: Asset, now: float) -> tuple[str, list[str]]:
