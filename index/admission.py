@@ -14,7 +14,7 @@ from index.ledger import add, drop, get, look, perform, save, unmark
 from index.lifecycle import Event, State
 from index.records import DISCOVERED, record
 from index.rows import clamped, fingerprint_columns, signed
-from index.warmth import heat_after
+from index.warmth import Use, touch
 
 if TYPE_CHECKING:
     import sqlite3
@@ -34,7 +34,8 @@ def observe(connection: sqlite3.Connection, batch: Observations, warming: Warmin
         except (StaleTransitionError, UnknownAssetError):
             continue
     _discover(connection, batch.discovered, batch.seen_after, now)
-    connection.executemany(queries.REFRESH, (_refreshed(connection, *each, warming, now) for each in batch.refreshed))
+    same = [each for each in batch.refreshed if connection.execute(queries.REFRESH, _refreshed(*each)).rowcount]
+    touch(connection, {each: Use(min(file.atime_ns / 1e9, now), 0) for each, file in same}, warming)
     misplaced.mark(connection, batch.misplaced)
 
 
@@ -90,10 +91,7 @@ def _rows(discovered: Sequence[tuple[Sighting, float]], now: float) -> Iterator[
         )
 
 
-def _refreshed(
-    connection: sqlite3.Connection, asset_id: AssetId, sighting: Sighting, warming: Warming, now: float
-) -> dict[str, object]:
-    accessed = min(sighting.atime_ns / 1e9, now)
+def _refreshed(asset_id: AssetId, sighting: Sighting) -> dict[str, object]:
     return {
         "id": asset_id,
         **fingerprint_columns(sighting.fingerprint),
@@ -101,8 +99,6 @@ def _refreshed(
         "disk_bytes": sighting.disk_bytes,
         "mode": sighting.mode,
         "links": sighting.links,
-        "accessed": accessed,
-        "heat": heat_after(connection, asset_id, accessed, warming),
     }
 
 

@@ -10,46 +10,55 @@ from typing import Final
 from index.rows import COLUMNS, KNOWN_COLUMNS
 from index.schema import NEVER
 
+# An asset as it is read: with what accesses have made of it.
+_WARM: Final = "LEFT JOIN warmth USING (row)"
+_ASSETS: Final = f"asset {_WARM}"
+
 # One asset: by the unique indices of `id` and `path`.
-BY_ID: Final = f"SELECT {COLUMNS} FROM asset WHERE id = ?"
-BY_PATH: Final = f"SELECT {COLUMNS} FROM asset WHERE path = ?"
+BY_ID: Final = f"SELECT {COLUMNS} FROM {_ASSETS} WHERE id = ?"
+BY_PATH: Final = f"SELECT {COLUMNS} FROM {_ASSETS} WHERE path = ?"
 DROP: Final = "DELETE FROM asset WHERE id = ?"
 
 # What a scan compares: a range of the unique index of `path`; `state` is read from the row.
 BETWEEN: Final = (
-    f"SELECT {KNOWN_COLUMNS} FROM asset WHERE path > :after AND path <= :upto AND state <> 'gone' ORDER BY path"
+    f"SELECT {KNOWN_COLUMNS} FROM {_ASSETS} WHERE path > :after AND path <= :upto AND state <> 'gone' ORDER BY path"
 )
-BEYOND: Final = f"SELECT {KNOWN_COLUMNS} FROM asset WHERE path > :after AND state <> 'gone' ORDER BY path"
+BEYOND: Final = f"SELECT {KNOWN_COLUMNS} FROM {_ASSETS} WHERE path > :after AND state <> 'gone' ORDER BY path"
 BELOW: Final = (
-    f"SELECT {KNOWN_COLUMNS} FROM asset"
+    f"SELECT {KNOWN_COLUMNS} FROM {_ASSETS}"
     " WHERE (path = :directory OR path > :first AND path < :beyond) AND state <> 'gone' ORDER BY path"
 )
 FIRST_FROM: Final = "SELECT path FROM asset WHERE path >= ? AND state <> 'gone' ORDER BY path LIMIT 1"
 # asset_inode
-BY_INODE: Final = f"SELECT {KNOWN_COLUMNS} FROM asset WHERE inode = ? AND size = ? AND mtime_ns = ?"
+BY_INODE: Final = f"SELECT {KNOWN_COLUMNS} FROM {_ASSETS} WHERE inode = ? AND size = ? AND mtime_ns = ?"
 
 # asset_state, which ends in the row, so that every state is a sorted list that can be entered anywhere.
 ROW_OF: Final = "SELECT row FROM asset WHERE id = ?"
-IN_STATE: Final = f"SELECT row, {COLUMNS} FROM asset WHERE state = ? AND row > ? ORDER BY row LIMIT ?"
+IN_STATE: Final = f"SELECT row, {COLUMNS} FROM {_ASSETS} WHERE state = ? AND row > ? ORDER BY row LIMIT ?"
 FORGET: Final = "DELETE FROM asset WHERE state = 'gone' AND purge = 0 AND changed_at < ?"
 
-# asset_by_heat, asset_by_access and asset_by_age: each ends in the row, which breaks ties and makes pages meet exactly.
+# warmth_by_heat, warmth_by_access, asset_by_age: each ends in the row, which breaks ties and makes pages meet exactly.
 _COLDEST: Final = (
-    "SELECT {order}, row, {columns} FROM asset INDEXED BY {index} WHERE state = 'replicated' AND pinned = 0"
+    f"SELECT {{order}}, row, {COLUMNS} FROM {{tables}} WHERE {{may_leave}}"
     " AND ({order}, row) > (?, ?) ORDER BY {order}, row LIMIT ?"
 )
+_COLDEST_OF_WARMTH: Final = "warmth INDEXED BY warmth_by_{} CROSS JOIN asset USING (row)"
 COLDEST: Final = {
-    order: _COLDEST.format(order=order, index=index, columns=COLUMNS)
-    for order, index in (
-        ("heat", "asset_by_heat"),
-        ("last_access", "asset_by_access"),
-        ("discovered_at", "asset_by_age"),
-    )
+    "heat": _COLDEST.format(order="heat", tables=_COLDEST_OF_WARMTH.format("heat"), may_leave="may_leave = 1"),
+    "last_access": _COLDEST.format(
+        order="last_access", tables=_COLDEST_OF_WARMTH.format("access"), may_leave="may_leave = 1"
+    ),
+    "discovered_at": _COLDEST.format(
+        order="discovered_at",
+        tables=f"asset INDEXED BY asset_by_age {_WARM}",
+        may_leave="state = 'replicated' AND pinned = 0",
+    ),
 }
 
 # asset_due
 DUE: Final = (
-    f"SELECT {COLUMNS} FROM asset INDEXED BY asset_due WHERE state = 'new' AND due_at <= ? ORDER BY due_at, row LIMIT ?"
+    f"SELECT {COLUMNS} FROM asset INDEXED BY asset_due {_WARM} WHERE state = 'new' AND due_at <= ?"
+    " ORDER BY due_at, row LIMIT ?"
 )
 MAKE_DUE: Final = (
     f"UPDATE asset INDEXED BY asset_due SET due_at = :now WHERE state = 'new' AND due_at > :now AND due_at < {NEVER}"
@@ -70,7 +79,7 @@ KNOWN_KEYS: Final = "SELECT proof_key, proof_etag FROM asset, json_each(?) WHERE
 NEXT_DUE: Final = (
     f"SELECT due_at FROM asset INDEXED BY asset_due WHERE state = 'new' AND due_at < {NEVER} ORDER BY due_at LIMIT 1"
 )
-HAVING_KEY: Final = f"SELECT {COLUMNS} FROM asset WHERE proof_key = ?"
+HAVING_KEY: Final = f"SELECT {COLUMNS} FROM {_ASSETS} WHERE proof_key = ?"
 # asset_unprotected: the condition is that of the index, word for word.
 OLDEST_UNPROTECTED: Final = (
     "SELECT changed_at FROM asset INDEXED BY asset_unprotected"
@@ -78,7 +87,7 @@ OLDEST_UNPROTECTED: Final = (
 )
 # asset_checked
 LEAST_CHECKED: Final = (
-    f"SELECT {COLUMNS} FROM asset INDEXED BY asset_checked WHERE state = 'cold' AND checked_at < ?"
+    f"SELECT {COLUMNS} FROM asset INDEXED BY asset_checked {_WARM} WHERE state = 'cold' AND checked_at < ?"
     " ORDER BY checked_at, row LIMIT ?"
 )
 OLDEST_CHECK: Final = (
@@ -86,7 +95,7 @@ OLDEST_CHECK: Final = (
 )
 CHECKED: Final = "UPDATE asset SET checked_at = ? WHERE id = ? AND state = 'cold'"
 # asset_purge
-TO_PURGE: Final = f"SELECT {COLUMNS} FROM asset WHERE purge = 1 AND state = 'gone' LIMIT ?"
+TO_PURGE: Final = f"SELECT {COLUMNS} FROM {_ASSETS} WHERE purge = 1 AND state = 'gone' LIMIT ?"
 PURGED: Final = (
     "UPDATE asset SET purge = 0, proof_key = NULL, proof_etag = NULL, proof_size = NULL, proof_sha256 = NULL,"
     " proof_generation = NULL, proof_mtime_ns = NULL, proof_mode = NULL, proof_method = NULL, proof_at = NULL"
@@ -97,7 +106,7 @@ PURGED: Final = (
 DISCOVERED_AT_ONCE: Final = 500
 _DISCOVER: Final = (
     "INSERT INTO asset (discovered_at, changed_at, state, generation, id, path, size, mtime_ns, inode, ctime_ns,"
-    " disk_bytes, mode, links, due_at, last_access) VALUES {rows} ON CONFLICT (path) DO NOTHING"
+    " disk_bytes, mode, links, due_at, handled_at) VALUES {rows} ON CONFLICT (path) DO NOTHING"
 )
 _DISCOVERED: Final = "(?1, ?1, 'new', 1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 DISCOVER_MANY: Final = _DISCOVER.format(rows=", ".join([_DISCOVERED] * DISCOVERED_AT_ONCE))
@@ -105,12 +114,12 @@ DISCOVER: Final = _DISCOVER.format(rows=_DISCOVERED)
 LAST_ROW: Final = "SELECT coalesce(max(row), 0) FROM asset"
 # asset_twin: the conditions are those of the index, word for word.
 LARGE_TWINS: Final = (
-    f"SELECT {COLUMNS} FROM asset INDEXED BY asset_twin WHERE proof_size >= 1048576"
+    f"SELECT {COLUMNS} FROM asset INDEXED BY asset_twin {_WARM} WHERE proof_size >= 1048576"
     " AND substr(proof_sha256, 1, 16) = substr(:sha256, 1, 16) AND proof_sha256 = :sha256"
 )
 # The primary key of `asset`.
 HOLDING: Final = (
-    f"SELECT {COLUMNS} FROM asset WHERE row > :after AND row <= :upto AND state <> 'gone'"
+    f"SELECT {COLUMNS} FROM {_ASSETS} WHERE row > :after AND row <= :upto AND state <> 'gone'"
     " AND (sha256 = :sha256 OR proof_sha256 = :sha256 OR proof_etag = :md5 OR json_extract(fields, '$.md5') = :md5)"
 )
 BURIED: Final = "SELECT id, max(generation) FROM event WHERE event = 'removed' GROUP BY id"
@@ -119,34 +128,34 @@ RECORD_DISCOVERED: Final = (
     " SELECT discovered_at, id, path, ?, state, generation, '' FROM asset WHERE row > ? ORDER BY row"
 )
 REFRESH: Final = (
-    "UPDATE asset SET ctime_ns = :ctime_ns, disk_bytes = :disk_bytes, mode = :mode, links = :links,"
-    " last_access = max(last_access, :accessed), heat = :heat"
+    "UPDATE asset SET ctime_ns = :ctime_ns, disk_bytes = :disk_bytes, mode = :mode, links = :links"
     " WHERE id = :id AND size = :size AND mtime_ns = :mtime_ns AND inode = :inode"
 )
+# What an access reads and writes: the unique index of `id`, which has the row, and the narrow table by row.
 WARMTH: Final = (
-    "SELECT asset.id, row, heat, coalesce(size, proof_size, 0), last_access"
-    " FROM json_each(?) CROSS JOIN asset ON asset.id = json_each.value WHERE state <> 'gone'"
+    "SELECT asset.id, row, heat, bytes, last_access FROM json_each(?) CROSS JOIN asset ON asset.id = json_each.value"
+    " CROSS JOIN warmth USING (row) WHERE bytes IS NOT NULL"
 )
 TOUCH: Final = (
-    "UPDATE asset SET last_access = max(last_access, ?), access_count = access_count + ?, heat = ? WHERE row = ?"
+    "UPDATE warmth SET last_access = max(last_access, ?), access_count = access_count + ?, heat = ? WHERE row = ?"
 )
-# asset_unheated
+# warmth_unheated
 UNHEATED: Final = (
-    "SELECT row, size, last_access, access_count FROM asset INDEXED BY asset_unheated"
-    " WHERE heat IS NULL AND size IS NOT NULL ORDER BY row LIMIT ?"
+    "SELECT row, bytes, last_access, access_count FROM warmth INDEXED BY warmth_unheated"
+    " WHERE heat IS NULL AND is_hot = 1 ORDER BY row LIMIT ?"
 )
-# The primary key of `asset`.
+# The primary key of `warmth`.
 HEATED: Final = (
-    "SELECT row, coalesce(size, proof_size, 0), heat FROM asset WHERE row > ? AND heat IS NOT NULL ORDER BY row LIMIT ?"
+    "SELECT row, coalesce(bytes, 0), heat FROM warmth WHERE row > ? AND heat IS NOT NULL ORDER BY row LIMIT ?"
 )
-SET_HEAT: Final = "UPDATE asset SET heat = ? WHERE row = ?"
+SET_HEAT: Final = "UPDATE warmth SET heat = ? WHERE row = ?"
 PIN: Final = "UPDATE asset SET pinned = ?1 WHERE id = ?2 AND pinned <> ?1 AND state <> 'gone'"
 DESCRIBE: Final = "UPDATE asset SET type = :type, fields = :fields, tags = :tags WHERE id = :id"
 
 # asset_unmeasured
 UNMEASURED: Final = (
-    f"SELECT row, {COLUMNS} FROM asset INDEXED BY asset_unmeasured WHERE measured IS NULL AND state = 'replicated'"
-    " AND row > ? ORDER BY row LIMIT ?"
+    f"SELECT row, {COLUMNS} FROM asset INDEXED BY asset_unmeasured {_WARM}"
+    " WHERE measured IS NULL AND state = 'replicated' AND row > ? ORDER BY row LIMIT ?"
 )
 MEASURE: Final = "UPDATE asset SET measured = ? WHERE id = ? AND generation = ? AND measured IS NULL"
 
@@ -156,7 +165,7 @@ MISPLACE: Final = (
     " OR EXISTS (SELECT 1 FROM upload WHERE asset_id = :id)) ON CONFLICT DO UPDATE SET version = version + 1"
 )
 MISPLACED: Final = (
-    f"SELECT version, {COLUMNS} FROM misplaced CROSS JOIN asset ON id = asset_id"
+    f"SELECT version, {COLUMNS} FROM misplaced CROSS JOIN asset ON id = asset_id {_WARM}"
     " WHERE asset_id > ? ORDER BY asset_id LIMIT ?"
 )
 IS_MISPLACED: Final = "SELECT 1 FROM misplaced WHERE asset_id = ?"
@@ -172,7 +181,7 @@ MARK_EXPIRING: Final = (
 )
 UNMARK_EXPIRING: Final = "DELETE FROM expiring WHERE asset_id = ?"
 EXPIRING: Final = (
-    f"SELECT rule, since, {COLUMNS} FROM expiring CROSS JOIN asset ON id = asset_id"
+    f"SELECT rule, since, {COLUMNS} FROM expiring CROSS JOIN asset ON id = asset_id {_WARM}"
     " WHERE asset_id > ? ORDER BY asset_id LIMIT ?"
 )
 MARK_OF: Final = "SELECT rule, since FROM expiring WHERE asset_id = ?"
@@ -216,29 +225,30 @@ RECALL: Final = "SELECT value FROM fact WHERE name = ?"
 # A listing goes through one of these, slice by slice in the order of paths. The primary key of `word`; asset_pinned;
 # asset_cold; asset_replicated; the unique index of `path`.
 ALONG_WORD: Final = (
-    "word CROSS JOIN asset ON asset.path = asset_path WHERE word.name = ? AND word.value = ? AND asset_path > ?"
+    f"word CROSS JOIN asset ON asset.path = asset_path {_WARM}"
+    " WHERE word.name = ? AND word.value = ? AND asset_path > ?"
 )
 END_OF_WORDS: Final = (
     "SELECT asset_path FROM word WHERE name = ? AND value = ? AND asset_path > ? ORDER BY asset_path LIMIT 1 OFFSET ?"
 )
-ALONG_PINNED: Final = "asset INDEXED BY asset_pinned WHERE pinned = 1 AND path > ?"
+ALONG_PINNED: Final = f"asset INDEXED BY asset_pinned {_WARM} WHERE pinned = 1 AND path > ?"
 END_OF_PINNED: Final = (
     "SELECT path FROM asset INDEXED BY asset_pinned WHERE pinned = 1 AND path > ? ORDER BY path LIMIT 1 OFFSET ?"
 )
-ALONG_COLD: Final = "asset INDEXED BY asset_cold WHERE state = 'cold' AND path > ?"
+ALONG_COLD: Final = f"asset INDEXED BY asset_cold {_WARM} WHERE state = 'cold' AND path > ?"
 END_OF_COLD: Final = (
     "SELECT path FROM asset INDEXED BY asset_cold WHERE state = 'cold' AND path > ? ORDER BY path LIMIT 1 OFFSET ?"
 )
-ALONG_REPLICATED: Final = "asset INDEXED BY asset_replicated WHERE state = 'replicated' AND path > ?"
+ALONG_REPLICATED: Final = f"asset INDEXED BY asset_replicated {_WARM} WHERE state = 'replicated' AND path > ?"
 END_OF_REPLICATED: Final = (
     "SELECT path FROM asset INDEXED BY asset_replicated WHERE state = 'replicated' AND path > ?"
     " ORDER BY path LIMIT 1 OFFSET ?"
 )
-ALONG_PATHS: Final = "asset INDEXED BY sqlite_autoindex_asset_2 WHERE path > ?"
+ALONG_PATHS: Final = f"asset INDEXED BY sqlite_autoindex_asset_2 {_WARM} WHERE path > ?"
 END_OF_SLICE: Final = "SELECT path FROM asset WHERE path > ? ORDER BY path LIMIT 1 OFFSET ?"
 # Or all that are in rare states, by asset_state; or those whose rows were found by their text.
-ALONG_STATES: Final = "asset INDEXED BY asset_state WHERE TRUE"
-ALONG_ROWS: Final = "asset NOT INDEXED WHERE row IN (SELECT value FROM json_each(?))"
+ALONG_STATES: Final = f"asset INDEXED BY asset_state {_WARM} WHERE TRUE"
+ALONG_ROWS: Final = f"asset NOT INDEXED {_WARM} WHERE row IN (SELECT value FROM json_each(?))"
 
 COUNT_WORD: Final = "SELECT count(*) FROM (SELECT 1 FROM word WHERE name = ? AND value = ? LIMIT ?)"
 COUNT_PINNED: Final = "SELECT count(*) FROM (SELECT 1 FROM asset INDEXED BY asset_pinned WHERE pinned = 1 LIMIT ?)"

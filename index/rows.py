@@ -1,4 +1,4 @@
-"""A row of the table `asset`, and the asset that it stands for."""
+"""A row of the table `asset`, with its row of `warmth`, and the asset that both stand for."""
 
 from __future__ import annotations
 
@@ -83,7 +83,8 @@ def asset_from(row: Row) -> Asset:
             discovered_at=row[26],
             changed_at=row[27],
             due_at=row[28],
-            last_access=row[29],
+            # What has none lost its row of `warmth`.
+            last_access=float(row[29]),
             access_count=row[30],
             promoted_at=row[31],
             failure=None if row[32] is None else Failure(*row[32:36]),
@@ -110,7 +111,7 @@ def known_from(row: Row) -> Known:
             ctime_ns,
             disk_bytes,
             links,
-            accessed,
+            float(accessed),
             proven == 1,
         )
     except (KeyError, ValueError, TypeError, AttributeError) as error:
@@ -118,7 +119,7 @@ def known_from(row: Row) -> Known:
 
 
 def columns_of(asset: Asset) -> dict[str, Any]:
-    """Return the row by column."""
+    """Return the row of `asset` by column. That of `warmth` is written with accesses."""
     return {
         "id": asset.id,
         "path": path_to_bytes(asset.path),
@@ -137,14 +138,12 @@ def columns_of(asset: Asset) -> dict[str, Any]:
         "discovered_at": asset.discovered_at,
         "changed_at": asset.changed_at,
         "due_at": asset.due_at,
-        "last_access": asset.last_access,
-        "access_count": asset.access_count,
+        "handled_at": asset.last_access,
         "promoted_at": asset.promoted_at,
         **_failure_columns(asset.failure),
         "overwrite": int(asset.overwrite),
         "purge": int(asset.purge),
         "checked_at": asset.checked_at,
-        "heat": asset.heat,
         "measured": None if asset.measured is None else json.dumps(dict(asset.measured)),
     }
 

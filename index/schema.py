@@ -310,9 +310,57 @@ _SETTLED: Final = (
     "CREATE INDEX asset_replicated ON asset (path) WHERE state = 'replicated'",
 )
 
+# What every access changes lies apart from the wide rows, whose pages it would all have to write. The other columns are
+# what it needs of the asset to be found there; triggers keep them true, and the state machine knows nothing of them.
+# `bytes` is NULL for a tombstone. `handled_at` is the last use that the asset's own changes tell of.
+_WARMTH: Final = """
+CREATE TABLE warmth (
+    row INTEGER PRIMARY KEY,
+    bytes INTEGER,
+    is_hot INTEGER NOT NULL,
+    may_leave INTEGER NOT NULL,
+    heat REAL,
+    last_access REAL NOT NULL,
+    access_count INTEGER NOT NULL DEFAULT 0
+) STRICT
+"""
+
+
+def _place(row: str) -> tuple[str, str, str]:
+    size = f"CASE {row}.state WHEN 'gone' THEN NULL ELSE coalesce({row}.size, {row}.proof_size, 0) END"
+    return size, f"{row}.size IS NOT NULL", f"{row}.state = 'replicated' AND {row}.pinned = 0"
+
+
+_OLD_PLACE, _NEW_PLACE = _place("old"), _place("new")
+
+_APART: Final = (
+    _WARMTH,
+    f"""INSERT INTO warmth (row, bytes, is_hot, may_leave, heat, last_access, access_count)
+        SELECT row, {", ".join(_place("asset"))}, heat, last_access, access_count FROM asset""",
+    "DROP INDEX asset_by_heat",
+    "DROP INDEX asset_by_access",
+    "DROP INDEX asset_unheated",
+    "ALTER TABLE asset DROP COLUMN heat",
+    "ALTER TABLE asset DROP COLUMN access_count",
+    "ALTER TABLE asset RENAME COLUMN last_access TO handled_at",
+    "CREATE INDEX warmth_by_heat ON warmth (heat) WHERE may_leave = 1",
+    "CREATE INDEX warmth_by_access ON warmth (last_access) WHERE may_leave = 1",
+    "CREATE INDEX warmth_unheated ON warmth (heat) WHERE heat IS NULL AND is_hot = 1",
+    f"""CREATE TRIGGER asset_placed AFTER INSERT ON asset BEGIN
+        INSERT INTO warmth (row, bytes, is_hot, may_leave, last_access)
+        VALUES (new.row, {", ".join(_NEW_PLACE)}, new.handled_at); END""",
+    f"""CREATE TRIGGER asset_replaced AFTER UPDATE OF state, pinned, size, proof_size ON asset
+        WHEN ({", ".join(_NEW_PLACE)}) IS NOT ({", ".join(_OLD_PLACE)}) BEGIN
+        UPDATE warmth SET (bytes, is_hot, may_leave) = ({", ".join(_NEW_PLACE)}) WHERE row = new.row; END""",
+    """CREATE TRIGGER asset_handled AFTER UPDATE OF handled_at ON asset BEGIN
+        UPDATE warmth SET last_access = max(last_access, new.handled_at) WHERE row = new.row; END""",
+    "CREATE TRIGGER asset_displaced AFTER DELETE ON asset BEGIN DELETE FROM warmth WHERE row = old.row; END",
+)
+
 MIGRATIONS: Final = (
     *(_FIRST, _SECOND, _THIRD, _FOURTH, _FIFTH, _SIXTH, _SEVENTH, _EIGHTH, _NINTH, _TENTH, _ELEVENTH),
     _SETTLED,
+    _APART,
 )
 """What makes version n + 1 of version n. Released ones are never edited, only followed by another."""
 

@@ -1,4 +1,8 @@
-"""Heat in and out of the table: the arithmetic is the policy's, the index only keeps what comes of it."""
+"""Heat in and out of its table: the arithmetic is the policy's, the index only keeps what comes of it.
+
+`warmth` is a narrow table beside that of the assets: an access writes some bytes in it and nothing in the wide rows.
+Its rows are made and dropped by triggers.
+"""
 
 from __future__ import annotations
 
@@ -84,22 +88,16 @@ def touch(connection: sqlite3.Connection, accesses: Mapping[AssetId, Use], warmi
         connection.execute(queries.PRUNE_ACCESSES, (newest - KEPT,))
 
 
-def heat_after(connection: sqlite3.Connection, asset_id: AssetId, at: float, warming: Warming) -> float | None:
-    """Return the heat of an asset that its access time says was used then."""
-    for noted in _after(connection, {asset_id: Use(at, 0)}, warming):
-        return noted.heat
-    return None
-
-
 def _after(connection: sqlite3.Connection, accesses: Mapping[AssetId, Use], warming: Warming) -> list[_Noted]:
-    """Return what the rows become; an access that only its time shows is one, too, but is not counted."""
+    """Return what the rows become that change; an access that only its time shows is one, too, but is not counted."""
     noted = []
     # In the order of ids, which is nearly that of rows: neighbours share pages.
     for asset_id, row, heat, size, last_access in connection.execute(queries.WARMTH, (json.dumps(sorted(accesses)),)):
         use = accesses[asset_id]
         times = use.times or int(use.at > last_access)
-        after = warming.after_access(heat, size, times, use.misses) if times else heat
-        noted.append(_Noted(use.at, row, size, use.times, after))
+        if times:
+            after = warming.after_access(heat, size, times, use.misses)
+            noted.append(_Noted(use.at, row, size, use.times, after))
     return noted
 
 

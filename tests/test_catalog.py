@@ -466,6 +466,25 @@ async def test_candidates_come_coldest_first_and_page_by_page(catalog: Catalog) 
     assert paths == ["6", "4", "5", "2", "3", "0", "1"]
 
 
+async def test_a_candidate_is_replicated_and_not_pinned(catalog: Catalog) -> None:
+    """Whatever makes it so or not, at once: the order lies beside the table that knows."""
+
+    async def candidates() -> list[str]:
+        page, _ = await catalog.candidates(order=("last_access",), limit=9)
+        return [asset.path for asset in page]
+
+    asset = await bring_to(catalog, State.REPLICATED, "a")
+    assert await candidates() == ["a"]
+    await catalog.set_pinned([asset.id], pinned=True)
+    assert await candidates() == []
+    await catalog.set_pinned([asset.id], pinned=False)
+    assert await candidates() == ["a"]
+    asset = await catalog.apply(Change.about(asset, Event.CHOSEN))
+    assert await candidates() == []
+    await catalog.apply(Change.about(asset, Event.SPARED))
+    assert await candidates() == ["a"]
+
+
 async def test_candidates_by_age(catalog: Catalog) -> None:
     """The order of age is that of discovery, whatever was used since."""
     first, second = [await bring_to(catalog, State.REPLICATED, name) for name in "ab"]
@@ -952,6 +971,39 @@ async def test_heat_of_another_arithmetic_is_forgotten(tmp_path: Path) -> None:
         asset = await catalog.find(RelPath("a"))
         assert (asset.heat, asset.last_access, asset.access_count) == (None, 9, 3)
         assert await catalog.recall("heat") is None
+
+
+async def test_an_index_without_a_table_of_warmth_gets_it(tmp_path: Path) -> None:
+    """What was known of each access is known after the migration, and who may leave, in the same order."""
+    path = tmp_path / "index.db"
+    rows = [
+        ("a", "replicated", 5, 0, 1.5, 9.0, 3),
+        ("b", "replicated", 5, 1, 0.5, 8.0, 0),
+        ("c", "cold", None, 0, 2.5, 7.0, 1),
+        ("d", "new", 6, 0, None, 6.0, 0),
+        ("e", "gone", None, 0, 3.5, 5.0, 2),
+        ("f", "replicated", 5, 0, 0.25, 4.0, 1),
+    ]
+    with closing(sqlite3.connect(path, isolation_level=None)) as raw, pytest.MonkeyPatch.context() as patch:
+        patch.setattr("index.schema.MIGRATIONS", MIGRATIONS[:12])
+        migrate(raw, now=NOW)
+        raw.executemany(
+            "INSERT INTO asset (id, path, state, size, pinned, heat, last_access, access_count, generation, mtime_ns,"
+            " inode, discovered_at, changed_at, due_at, proof_generation, proof_key, proof_etag, proof_size,"
+            " proof_sha256, proof_mtime_ns, proof_mode, proof_method, proof_at)"
+            " VALUES (?1, CAST(?1 AS BLOB), ?2, ?3, ?4, ?5, ?6, ?7, 1, 0, 1, 0, 0, 0, 1, ?1, 'e', 5, 's', 0, 0,"
+            " 'etag-md5', 7)",
+            rows,
+        )
+    async with opened(path) as catalog:
+        page, _ = await catalog.list(Query(states=tuple(State)), limit=9)
+        found = [(each.path, each.heat, each.last_access, each.access_count) for each in page]
+        assert found == [(row[0], *row[4:]) for row in rows]
+        coldest, _ = await catalog.candidates(order=("heat",), limit=9)
+        assert [each.path for each in coldest] == ["f", "a"]
+        await catalog.touch({each.id: Use(NOW, 1) for each in page})
+        page, _ = await catalog.list(Query(states=tuple(State)), limit=9)
+        assert [each.access_count for each in page] == [4, 1, 2, 1, 2, 2]
 
 
 async def test_an_index_without_checks_learns_them(tmp_path: Path) -> None:

@@ -294,6 +294,16 @@ async def test_a_row_that_makes_no_sense_is_damage(catalog: Catalog) -> None:
         await catalog._commits.share(lambda raw, sql=sql: raw.execute(sql, (None,)).rowcount)
 
 
+async def test_a_row_without_the_one_beside_it_is_damage(catalog: Catalog) -> None:
+    """An asset that has lost what accesses made of it is not passed over: neither by who asks nor by a scan."""
+    asset = await discover(catalog)
+    await catalog._commits.share(lambda raw: raw.execute("DELETE FROM warmth").rowcount)
+    with pytest.raises(CorruptIndexError, match="makes no sense"):
+        await catalog.get(asset.id)
+    with pytest.raises(CorruptIndexError, match="makes no sense"):
+        await catalog.between("", None)
+
+
 async def test_text_that_is_none_is_damage(catalog: Catalog) -> None:
     """Bytes that are no UTF-8 where text should be are recognised."""
     asset = await discover(catalog)

@@ -29,6 +29,8 @@ SIZES = st.sampled_from([0, 1, 5000])
 
 Row = dict[str, Any]
 
+BESIDE = "SELECT path, bytes, is_hot, may_leave FROM warmth LEFT JOIN asset USING (row)"
+
 SAY_NOTHING_OF_FAILURES = {
     Event.CLAIMED,
     Event.SENT,
@@ -337,12 +339,33 @@ class CatalogMachine(RuleBasedStateMachine):
         assert [asset.last_access for asset in page] == sorted(asset.last_access for asset in page)
 
     @invariant()
+    def warmth_agrees(self) -> None:
+        """Every asset has its row beside the table, which says of it what the table says."""
+        beside = self.do(all_beside(self.catalog))
+        expected = {
+            (
+                path,
+                None if row["state"] is State.GONE else content_size(row),
+                row["size"] is not None,
+                row["state"] is State.REPLICATED and not row["pinned"],
+            )
+            for path, row in self.model.rows.items()
+        }
+        assert {(path.decode("utf-8", "surrogateescape"), *rest) for path, *rest in beside} == expected
+        assert len(beside) == len(expected)
+
+    @invariant()
     def events_agree(self) -> None:
         """Every change of state is written down, once, in order, without a gap."""
         records = self.do(self.catalog.events(self.base, limit=10_000))
         told = [(record.path, record.event, record.before, record.after) for record in records]
         assert told == self.model.events
         assert [record.cursor for record in records] == [self.base + 1 + at for at in range(len(records))]
+
+
+async def all_beside(catalog: Catalog) -> list[tuple[Any, ...]]:
+    """Return the rows of `warmth`, each with the path of its asset."""
+    return await catalog._connection.submit(lambda raw: raw.execute(BESIDE).fetchall())
 
 
 def content_size(row: Row) -> int:
