@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from benchmarks.ground import a_ground, remove, settle, wait_until, write_files
+from benchmarks.ground import a_ground, remove, settle, wait_replicated, write_files
 from benchmarks.peers import Peers
 from benchmarks.race import Race
 from benchmarks.uploads import LARGE, MEDIUM, SMALL
@@ -29,7 +29,7 @@ def _race(place: Path, race: Race, load: Load, work: float) -> list[str]:
     with a_ground(place) as ground, ground.service("host") as service:
         peers = Peers(ground.server.endpoint)
         write_files(place / "files", load.count, load.size).rename(service.root / "files")
-        wait_until(lambda: service.status()["assets"]["replicated"] == load.count)
+        wait_replicated(service, load.count)
         race.run(
             {
                 "tierd": lambda _: work / _promoted(service),

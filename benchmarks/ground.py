@@ -22,6 +22,7 @@ CLOSED: Final = "http://127.0.0.1:9"
 """Where no server is."""
 PER_DIRECTORY: Final = 100
 LOOK_SECONDS: Final = 0.05
+SELDOM_SECONDS: Final = 0.5
 PATIENCE_SECONDS: Final = 600
 
 
@@ -73,6 +74,19 @@ def wait_until(condition: Callable[[], bool]) -> None:
         if time.monotonic() > deadline:
             raise TimeoutError(f"not within {PATIENCE_SECONDS} seconds")
         time.sleep(LOOK_SECONDS)
+
+
+def wait_replicated(service: Service, count: int) -> None:
+    """Wait until so many assets are replicated, asking seldom: on two cores, every answer slows down what is timed."""
+    began, deadline = time.monotonic(), time.monotonic() + PATIENCE_SECONDS
+    first = done = service.status()["assets"]["replicated"]
+    while done < count:
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{done} of {count} within {PATIENCE_SECONDS} seconds")
+        rate = (done - first) / (time.monotonic() - began)
+        left = (count - done) / rate if rate else SELDOM_SECONDS
+        time.sleep(min(max(left / 2, LOOK_SECONDS / 2), SELDOM_SECONDS))
+        done = service.status()["assets"]["replicated"]
 
 
 def settle() -> None:

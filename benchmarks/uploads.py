@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from benchmarks.ground import a_ground, remove, settle, wait_until, write_files
+from benchmarks.ground import a_ground, remove, settle, wait_replicated, write_files
 from benchmarks.peers import Peers
 from benchmarks.race import Race
 
@@ -97,5 +97,5 @@ def _dropped(service: Service, directory: Path, total: int) -> float:
     settle()
     began = time.perf_counter()
     directory.rename(service.root / directory.name)
-    wait_until(lambda: service.status()["assets"]["replicated"] == total)
+    wait_replicated(service, total)
     return time.perf_counter() - began
