@@ -10,6 +10,8 @@ from daemon.meanings import MEANINGS
 from daemon.thresholds import rollout
 from daemon.wishing import wishes
 from tiering.bucket.plan import Outcome
+from tiering.bucket.documents import NOTIFICATION, DeniedError, NotSupportedError
+from tiering.bucket.notification import told_of
 from tiering.bucket.setup import Setup
 from tiering.rollout import Mode
 from tiering.store import StoreError
@@ -138,7 +140,19 @@ async def queue(at: Circumstances) -> list[Finding]:
     if "RedrivePolicy" not in said:
         remedy = "give it a redrive policy: what cannot be read comes again and again else, until it is too old"
         found.append(warning(f"{url} has no queue for dead letters", remedy))
-    return found
+    return [*found, *await _fed(at.store, url)]
+
+
+async def _fed(store: S3Store, url: str) -> list[Finding]:
+    """Whether the bucket tells anybody. Whether that is the queue only the daemon hears: a topic may be between."""
+    try:
+        told = await NOTIFICATION.read(store.requests)
+    except (NotSupportedError, DeniedError, StoreError):
+        return []
+    if "EventBridgeConfiguration" in told or any(told_of(told, store.requests.prefix)):
+        return []
+    said = f"the bucket tells nobody what happens under {store.url}: {url} is not fed"
+    return [warning(said, "set [bucket] notify_to and run `tierd bucket setup`: docs/stores.md")]
 
 
 async def bucket(at: Circumstances) -> list[Finding]:

@@ -223,6 +223,12 @@ def _queue_url(value: str) -> str:
     return value
 
 
+def _notified(value: str) -> str:
+    if not re.fullmatch(r"arn:aws[a-z-]*:(?:sqs|sns):[a-z0-9-]+:\d+:[\w.-]+", value, re.ASCII):
+        raise wrong("should be the ARN of a queue or a topic, as in arn:aws:sqs:eu-central-1:123456789012:media")
+    return value
+
+
 def _tables(value: object) -> tuple[object, ...] | None:
     if isinstance(value, Override):
         try:
@@ -325,6 +331,7 @@ Located = Annotated[Path, BeforeValidator(_located), PlainSerializer(os.fspath)]
 StoreUrl = Annotated[str, BeforeValidator(_store_url)]
 Endpoint = Annotated[str, AfterValidator(_endpoint)]
 PublicUrl = Annotated[str, AfterValidator(_public_url)]
+Notified = Annotated[str, AfterValidator(_notified)]
 QueueUrl = Annotated[str, AfterValidator(_queue_url)]
 Tables = BeforeValidator(_tables)
 """Reads a list of tables out of the environment."""

@@ -91,6 +91,7 @@ class Bucket(Section):
     accelerate: fields.Flag = False
     replicate_to: fields.Text | None = None
     replication_role: fields.Text | None = None
+    notify_to: fields.Notified | None = None
     tls_only: fields.Flag = False
 
 

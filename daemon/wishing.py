@@ -32,6 +32,7 @@ def wishes(settings: Settings, requests: Requests) -> Wishes:
         accelerate=bucket.accelerate,
         replicate_to=bucket.replicate_to,
         replication_role=bucket.replication_role,
+        notify_to=bucket.notify_to,
         tls_only=bucket.tls_only,
         distribution=settings.cdn.distribution,
         queue=settings.store.events_queue,

@@ -32,6 +32,7 @@ EVERYTHING = replace(
     accelerate=True,
     replicate_to="copy",
     replication_role="arn:aws:iam::1:role/r",
+    notify_to="arn:aws:sqs:eu-central-1:1:media",
     tls_only=True,
 )
 EMPTY = {rule.document.name: {} for rule in rules_for(EVERYTHING)}
@@ -41,6 +42,10 @@ OTHERS = {
     documents.CORS.name: {"CORSRules": [{"ID": "theirs", "AllowedOrigins": ["*"], "AllowedMethods": ["GET"]}]},
     documents.TAGS.name: {"TagSet": [{"Key": "theirs", "Value": "1"}]},
     documents.REPLICATION.name: {"Role": "arn:aws:iam::1:role/r", "Rules": [{"ID": "theirs", "Priority": 4}]},
+    documents.NOTIFICATION.name: {
+        "EventBridgeConfiguration": {},
+        "TopicConfigurations": [{"Id": "theirs", "TopicArn": "t", "Events": ["s3:ObjectRestore:*"]}],
+    },
     documents.POLICY.name: {"Version": "2012-10-17", "Id": "theirs", "Statement": [{"Sid": "theirs"}]},
 }
 
@@ -109,6 +114,7 @@ def test_a_rule_that_is_wished_for_no_more_is_taken_away() -> None:
             "expire_versions_after",
             "cors_origins",
             "replicate_to",
+            "notify_to",
             "tls_only",
         ],
         Outcome.PLANNED,
@@ -182,6 +188,14 @@ def test_what_there_can_be_only_one_of_stays_with_whom_it_is() -> None:
         rules["log_bucket"].amended({"LoggingEnabled": {"TargetBucket": "elsewhere", "TargetPrefix": "x"}})
     with pytest.raises(TakenError, match="role/other"):
         rules["replicate_to"].amended({"Role": "arn:aws:iam::1:role/other", "Rules": [{"ID": "theirs"}]})
+    entry = {"QueueArn": "q", "Events": ["s3:ObjectCreated:Put"], "Id": "theirs"}
+    with pytest.raises(TakenError, match="q is told already"):
+        rules["notify_to"].amended({"QueueConfigurations": [entry]})
+    beside = {"Key": {"FilterRules": [{"Name": "Prefix", "Value": "other/"}]}}
+    told = rules["notify_to"].amended({"QueueConfigurations": [entry | {"Filter": beside}]})
+    assert [each["Id"] for each in told["QueueConfigurations"]] == ["theirs", "tierd notify_to studio/"]
+    told["QueueConfigurations"][1]["Filter"]["Key"]["FilterRules"][0]["Name"] = "Prefix"  # As S3 answers it.
+    assert rules["notify_to"].amended(told) == told
     found = EMPTY | {documents.LOGGING.name: {"LoggingEnabled": {"TargetBucket": "elsewhere"}}}
     (step,) = [step for step in plan(rules_for(EVERYTHING), found) if step.rule == "log_bucket"]
     assert (step.outcome, step.after) == (Outcome.FAILED, None)

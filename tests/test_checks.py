@@ -22,6 +22,7 @@ from daemon.settings import Settings
 from index.catalog import Catalog
 from index.checkup import faults_of_closed
 from index.errors import CatalogError
+from tiering.bucket.place import make
 from tiering.store import Attributes, CredentialsError, RefusedError, UnavailableError
 from tiering.stores.faulty import Fail, FaultyStore
 from tiering.stores.memory import MemoryStore
@@ -397,14 +398,16 @@ async def test_uploads_that_nobody_finishes(tmp_path: Path, monkeypatch: pytest.
 
 
 async def test_the_queue_of_notifications(tmp_path: Path, moto_endpoint: str, credentials: None) -> None:
-    """None is well; one that is there lacks dead letters; one that is not there fails."""
+    """None is well; one that is there lacks dead letters, and a bucket that feeds it; one that is not there fails."""
     assert await verdicts(checks_store.queue, a_place(tmp_path)) == [OK]
     sqs = boto3.client("sqs", endpoint_url=moto_endpoint, region_name="us-east-1")
     url = sqs.create_queue(QueueName="media")["QueueUrl"]
     sqs.close()
     async with AsyncExitStack() as stack:
-        place = a_place(tmp_path, store=await connect(stack, moto_endpoint))
-        for name, expected in ((url, [OK, WARNING]), (f"{url}-x", [FAILED])):
+        bucket = await connect(stack, moto_endpoint)
+        await make(bucket.requests)
+        place = a_place(tmp_path, store=bucket)
+        for name, expected in ((url, [OK, WARNING, WARNING]), (f"{url}-x", [FAILED])):
             store = place.settings.store.model_copy(update={"events_queue": name})
             there = replace(place, settings=place.settings.model_copy(update={"store": store}))
             assert await verdicts(checks_store.queue, there) == expected

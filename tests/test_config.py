@@ -70,6 +70,7 @@ TABLE = {
         "preset": "balanced",
         "admission": "off",
         "rules": [],
+        "notify_to": None,
         "cold_after": "30d",
         "cool_down": "10m",
         "min_residence": "10m",
@@ -548,6 +549,22 @@ def test_no_such_variable(base: Path) -> None:
             "bucket.transition_after: objects are deleted after 60 days, before they would move; expire later",
         ),
         (
+        (
+            '[cdn]\npublic_url = "https://a.example"\nkey_pair = "K1"',
+            "cdn.key_pair: one is set, and the other is not: no URL can be signed; set the id",
+        ),
+        (
+            '[cdn]\npublic_url = "https://a.example"\nkey_pair = "K1"\nkey_file = "no.pem"',
+            "cdn.key_file: the key BASE/no.pem cannot be read: No such file or directory; name the private",
+        ),
+        (
+            '[cdn]\nkey_pair = "K1"\nkey_file = "c.toml"',
+            "cdn.key_pair: there are no URLs to sign; set public_url to what CloudFront's viewers ask for",
+        ),
+        (
+            '[bucket]\nnotify_to = "media"',
+            "bucket.notify_to: is 'media'; should be the ARN of a queue or a topic, as in arn:aws:sqs:eu-central-1:",
+        ),
             '[bucket]\nreplicate_to = "copy"',
             "bucket.replicate_to: replication needs versioning and a role; set versioning = true and replication_role",
         ),

@@ -22,6 +22,9 @@ from index.catalog import Catalog
 from index.lifecycle import State
 from tiering import mailbox as module
 from tiering.bucket.permissions import daemon_policy
+from tiering.bucket.plan import Outcome
+from tiering.bucket.setup import Setup
+from tiering.bucket.wishes import Wishes
 from tiering.file_lease import ignore_sigio
 from tiering.mailbox import BELL, Mailbox
 from tiering.observer import SilentObserver
@@ -164,14 +167,15 @@ class Cloud:
         self.s3.create_bucket(Bucket=self.bucket)
         self.queue = self.sqs.create_queue(QueueName=self.bucket)["QueueUrl"]
 
-    def feed(self) -> None:
-        """Send the notifications."""
+    async def feed(self) -> None:
+        """Have the bucket send its notifications, as `tierd bucket setup` does."""
         arn = self.sqs.get_queue_attributes(QueueUrl=self.queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
-        wanted = {"QueueArn": arn, "Events": ["s3:ObjectCreated:*", "s3:ObjectRemoved:*"]}
-        wanted["Filter"] = {"Key": {"FilterRules": [{"Name": "prefix", "Value": "studio/"}]}}
-        self.s3.put_bucket_notification_configuration(
-            Bucket=self.bucket, NotificationConfiguration={"QueueConfigurations": [wanted]}
-        )
+        store = await S3Store.connect(self.settings)
+        wishes = Wishes(bucket=self.bucket, prefix="studio/", region="us-east-1", notify_to=arn)
+        setup = Setup(store.requests, store, wishes)
+        assert [step.outcome async for step in setup.apply(await setup.survey())] == [Outcome.UNCHANGED, Outcome.DONE]
+        assert (await setup.survey()).pending == []
+        await store.close()
 
     @property
     def settings(self) -> S3Settings:
@@ -208,7 +212,7 @@ def cloud(moto_endpoint: str, credentials: None, monkeypatch: pytest.MonkeyPatch
 
 async def test_a_host_hears_what_another_does(cloud: Cloud, tmp_path: Path) -> None:
     """Put, replaced and removed; and what it took in is no message any more."""
-    cloud.feed()
+    await cloud.feed()
     async with (
         cloud.core(tmp_path, "here") as here,
         cloud.core(tmp_path, "there") as there,

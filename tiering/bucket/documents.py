@@ -22,6 +22,7 @@ _UNSUPPORTED: Final = frozenset({405, 501})
 _CONFLICT: Final = 409
 _REAL_CONFLICTS: Final = frozenset({"OperationAborted", "InvalidBucketState"})
 """Any other conflict is that of a server which takes a request it does not know for the creation of the bucket."""
+_BAD: Final = 400
 _DENIED: Final = 403
 _MISSING: Final = 404
 
@@ -39,7 +40,8 @@ class Document:
     """One kind of document: what is asked of S3, and which rights that takes.
 
     `argument` is what the content is sent as; `answer` is where an answer has it, empty where it is the answer.
-    `keeps` are the names in the answer that are content and are sent beside it.
+    `keeps` are the names in the answer that are content and are sent beside it. `remedy` is what a person can do where
+    the store does not like what is sent.
     """
 
     name: str
@@ -51,6 +53,7 @@ class Document:
     removing: str = ""
     keeps: tuple[str, ...] = ()
     verb: str = "bucket_"
+    remedy: str = ""
 
     async def read(self, requests: Requests) -> Content:
         """Return what the bucket has. Raise NotSupportedError, DeniedError, or StoreError where that is not known."""
@@ -73,8 +76,10 @@ class Document:
             else:
                 await requests.ask(f"put_{self.verb}{self.name}", "", **self._arguments(content))
         except StoreError as error:
-            action = (removes and self.removing) or self.writing
-            raise _named(error, _answer(error), action) from error
+            action, said = (removes and self.removing) or self.writing, _answer(error)
+            if self.remedy and said.status == _BAD and not error.hint:
+                raise type(error)(str(error), hint=self.remedy) from error
+            raise _named(error, said, action) from error
 
     def _arguments(self, content: Content) -> Content:
         beside = {name: content[name] for name in self.keeps if name in content}
@@ -158,6 +163,14 @@ REPLICATION: Final = Document(
     "s3:PutReplicationConfiguration",
     answer="ReplicationConfiguration",
     removal="delete_bucket_replication",
+)
+NOTIFICATION: Final = Document(
+    "notification_configuration",
+    "NotificationConfiguration",
+    "s3:GetBucketNotification",
+    "s3:PutBucketNotification",
+    remedy="the queue or topic must be there, in the bucket's region, and its policy must let the bucket send:"
+    " docs/stores.md has one",
 )
 POLICY: Final = PolicyDocument(
     "policy",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from tiering.bucket.documents import NOTIFICATION
 from tiering.bucket.replication import Replication
 from tiering.bucket.rules import rules_for
 from tiering.stores.sqs import region_of
@@ -46,7 +47,8 @@ def _policy(wishes: Wishes, kms_key: str | None, *, looks: Iterable[str]) -> Pol
         "s3:ListMultipartUploadParts",
         *(["s3:RestoreObject"] if wishes.restores else []),
     ]
-    bucket = ["s3:ListBucket", "s3:ListBucketMultipartUploads", *looks]
+    told = [NOTIFICATION.reading] if wishes.queue else []
+    bucket = ["s3:ListBucket", "s3:ListBucketMultipartUploads", *looks, *told]
     statements = [
         _allowed("TierdObjects", objects, [wishes.objects_name]),
         _allowed("TierdBucket", bucket, [wishes.bucket_name]),

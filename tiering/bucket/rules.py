@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from tiering.bucket.encryption import encryption_of
 from tiering.bucket.exposure import AccessLog, Cors, PublicAccess
 from tiering.bucket.lifecycle import lifecycle_of
+from tiering.bucket.notification import Notification
 from tiering.bucket.policy import TlsOnly
 from tiering.bucket.replication import replication_of
 from tiering.bucket.switch import ACCELERATION, VERSIONING
@@ -29,6 +30,7 @@ def rules_for(wishes: Wishes) -> list[Rule]:
         (bool(wishes.tags), Tags(tuple(wishes.tags.items()))),
         (wishes.accelerate, ACCELERATION),
         (True, replication_of(wishes)),
+        (True, Notification(wishes.prefix, wishes.notify_to)),
         (True, TlsOnly(wishes.bucket_name, wishes.prefix, wishes.tls_only)),
     ]
     return [rule for is_wished, rule in rules if is_wished]

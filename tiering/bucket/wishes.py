@@ -36,6 +36,8 @@ class Wishes:
     accelerate: bool = False
     replicate_to: str | None = None
     replication_role: str | None = None
+    notify_to: str | None = None
+    """The ARN of a queue or a topic."""
     tls_only: bool = False
     restores: bool = False
     """Whether the daemon asks for what lies in an archive: nothing about the bucket, only about its rights."""
