@@ -8,6 +8,7 @@ _CREDENTIALS = (
     ("AWS_SHARED_CREDENTIALS_FILE", "aws-credentials"),
     ("GOOGLE_APPLICATION_CREDENTIALS", "google-credentials"),
     ("AZURE_STORAGE_CONNECTION_STRING_FILE", "azure-connection-string"),
+    ("TIERD_CDN__KEY_FILE", "cloudfront-key"),
 )
 
 

@@ -20,6 +20,7 @@ from daemon.metrics import Metrics
 from daemon.peers import Access
 from daemon.route import Service
 from daemon.server import Server
+from daemon.signing import signer
 from daemon.stopping import DRAIN_SECONDS
 from daemon.thresholds import residence, retention, rollout, rules, watermarks
 from daemon.trouble import Trouble
@@ -531,7 +532,7 @@ class Parts:
     @cached_property
     def addresses(self) -> Addresses:
         """What objects are called where others look for them."""
-        return Addresses(self.store.url, self.settings.cdn.public_url)
+        return Addresses(self.store.url, self.settings.cdn.public_url, signer(self.settings.cdn, clock=time.time))
 
     @cached_property
     def invalidator(self) -> Invalidator | None:

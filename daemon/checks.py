@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from daemon import checks_disk, checks_host, checks_store
+from daemon import checks_cdn, checks_disk, checks_host, checks_store
 
 if TYPE_CHECKING:
     from daemon.circumstances import Circumstances
@@ -30,6 +30,7 @@ OF_THE_STORE: Final[tuple[tuple[str, Check[Circumstances]], ...]] = (
     ("bucket", checks_store.bucket),
     ("roll-out", checks_store.roll_out),
     ("queue", checks_store.queue),
+    ("CloudFront", checks_cdn.network),
 )
 CHECKS: Final = (*ON_THIS_HOST, *OF_THE_STORE)
 """What is looked at by the daemon where one runs, else by whoever asks."""

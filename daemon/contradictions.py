@@ -17,6 +17,7 @@ from daemon.accounts import group_id, user_id
 from daemon.fields import class_rule
 from tiering.bucket.wishes import ARCHIVED
 from tiering.rules import conflicts, rule
+from tiering.store import RefusedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -46,6 +47,7 @@ def find_contradictions(settings: Settings) -> Iterator[Contradiction]:
     yield from _provider(settings)
     yield from _queue(settings)
     yield from _cdn(settings)
+    yield from _signed_urls(settings)
     yield from _rollout(settings)
     yield from _only_s3(settings)
     yield from _classes(settings)
@@ -201,6 +203,33 @@ def _cdn(settings: Settings) -> Iterator[Contradiction]:
             "one is set, and the other is not: nothing would be invalidated",
             "name the distribution and what keys begin with, as in invalidate = ['posters/', 'shots/*'], or neither",
         )
+
+
+def _signed_urls(settings: Settings) -> Iterator[Contradiction]:
+    cdn = settings.cdn
+    if (cdn.key_pair is None) != (cdn.key_file is None):
+        yield Contradiction(
+            ("cdn.key_pair", "cdn.key_file"),
+            "one is set, and the other is not: no URL can be signed",
+            "set the id that CloudFront gave the public key and the file of the private one, or neither",
+        )
+    if cdn.key_pair is not None and cdn.public_url is None:
+        yield Contradiction(
+            ("cdn.key_pair", "cdn.public_url"),
+            "there are no URLs to sign",
+            "set public_url to what CloudFront's viewers ask for, as in 'https://d111111abcdef8.cloudfront.net'",
+        )
+    elif cdn.key_file is not None:
+        yield from _key(cdn.key_file)
+
+
+def _key(path: Path) -> Iterator[Contradiction]:
+    from tiering.stores.cloudfront_urls import read_key  # noqa: PLC0415 - few sign, and its library takes a moment
+
+    try:
+        read_key(path)
+    except RefusedError as error:
+        yield Contradiction(("cdn.key_file",), str(error), error.hint)
 
 
 def _rollout(settings: Settings) -> Iterator[Contradiction]:

@@ -54,6 +54,7 @@ class Asset(Model):
     href: str
     key: str | None
     url: str | None
+    url_expires: Seconds | None = Field(description="until when a signed URL is good; null where it does not end")
     state: State
     size: int
     mtime: Seconds | None

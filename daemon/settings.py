@@ -101,6 +101,11 @@ class Cdn(Section):
     distribution: fields.Text | None = None
     invalidate: fields.Names = ()
     public_url: fields.PublicUrl | None = None
+    key_pair: fields.Text | None = None
+    key_file: fields.Located | None = None
+    signed_for: Annotated[
+        fields.Duration, fields.between(timedelta(minutes=1), timedelta(days=365), say=format_duration)
+    ] = timedelta(days=1)
 
 
 class LayoutRule(Section):

@@ -36,14 +36,14 @@ ARCHIVED: Final = frozenset(State) - UNPROTECTED - {State.DAMAGED, State.GONE}
 """The states in which the store has what the asset is now."""
 
 
-def asset_view(asset: Asset, addresses: Addresses) -> Json:
-    """Return one asset. Its key is the whole one, with the store's prefix."""
+def asset_view(asset: Asset, addresses: Addresses, *, signs: bool = False) -> Json:
+    """Return one asset. Its key is the whole one, with the store's prefix. `signs`: its URL is signed, if any is."""
     proof = asset.proof
     sha256 = content_sha256(asset)
     return {
         "id": asset.id,
         **_names(asset.path),
-        **_place(proof, addresses),
+        **_place(proof, addresses, signs=signs),
         "state": asset.state,
         "size": asset.size,
         "mtime": _mtime(asset),
@@ -127,7 +127,7 @@ def going_view(going: Going, addresses: Addresses) -> Json:
     asset = going.asset
     return {
         **_names(asset.path),
-        "key": _place(asset.proof, addresses)["key"],
+        "key": None if asset.proof is None else addresses.whole_key(asset.proof.key),
         "size": asset.size,
         "type": asset.type,
         "rule": going.rule,
@@ -251,10 +251,11 @@ def _names(path: str) -> Json:
     return {"path": printable(path), "href": href_of(path)}
 
 
-def _place(proof: Proof | None, addresses: Addresses) -> Json:
+def _place(proof: Proof | None, addresses: Addresses, *, signs: bool) -> Json:
     if proof is None:
-        return {"key": None, "url": None}
-    return {"key": addresses.whole_key(proof.key), "url": addresses.url(proof.key)}
+        return {"key": None, "url": None, "url_expires": None}
+    url, until = addresses.signed_url(proof.key) if signs else (addresses.url(proof.key), None)
+    return {"key": addresses.whole_key(proof.key), "url": url, "url_expires": until}
 
 
 def _mtime(asset: Asset) -> float | None:

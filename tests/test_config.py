@@ -9,6 +9,8 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -45,7 +47,14 @@ TABLE = {
         "look_every": "1h",
         "events_queue": None,
     },
-    "cdn": {"distribution": None, "invalidate": [], "public_url": None},
+    "cdn": {
+        "distribution": None,
+        "invalidate": [],
+        "public_url": None,
+        "key_pair": None,
+        "key_file": None,
+        "signed_for": "1d",
+    },
     "bucket": {
         "versioning": True,
         "encryption": "AES256",
@@ -61,6 +70,7 @@ TABLE = {
         "accelerate": False,
         "replicate_to": None,
         "replication_role": None,
+        "notify_to": None,
         "tls_only": False,
     },
     "layout": {"name": "mirror", "rules": None},
@@ -70,7 +80,6 @@ TABLE = {
         "preset": "balanced",
         "admission": "off",
         "rules": [],
-        "notify_to": None,
         "cold_after": "30d",
         "cool_down": "10m",
         "min_residence": "10m",
@@ -233,9 +242,16 @@ def test_relative_paths_start_from_the_file(base: Path) -> None:
     assert settings.api.socket == base / "etc/var/tierd.sock"
 
 
+def private_pem() -> bytes:
+    """Return a key, such as CloudFront trusts."""
+    key = generate_private_key(65537, 2048)
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+
+
 def test_every_key_can_be_overridden(base: Path) -> None:
     """The environment wins over the file, whatever the type of the key."""
     user = "root"
+    (base / "cloudfront.pem").write_bytes(private_pem())
     given = {
         "TIERD_CACHE__ROOT": str(base),
         "TIERD_CACHE__SIZE_LIMIT": "1.5 GB",
@@ -262,6 +278,9 @@ def test_every_key_can_be_overridden(base: Path) -> None:
         "TIERD_CDN__DISTRIBUTION": "E1",
         "TIERD_CDN__INVALIDATE": "posters/,shots/*",
         "TIERD_CDN__PUBLIC_URL": "https://media.example.com",
+        "TIERD_CDN__KEY_PAIR": "K1",
+        "TIERD_CDN__KEY_FILE": "cloudfront.pem",
+        "TIERD_CDN__SIGNED_FOR": "2h",
         "TIERD_BUCKET__VERSIONING": "True",
         "TIERD_BUCKET__ENCRYPTION": "none",
         "TIERD_BUCKET__BLOCK_PUBLIC_ACCESS": "false",
@@ -276,6 +295,7 @@ def test_every_key_can_be_overridden(base: Path) -> None:
         "TIERD_BUCKET__ACCELERATE": "false",
         "TIERD_BUCKET__REPLICATE_TO": "copy",
         "TIERD_BUCKET__REPLICATION_ROLE": "role",
+        "TIERD_BUCKET__NOTIFY_TO": "arn:aws:sns:eu-central-1:123456789012:media",
         "TIERD_BUCKET__TLS_ONLY": "false",
         "TIERD_LAYOUT__NAME": "mirror",
         "TIERD_METADATA__RULES": '[{"type": "plate", "path": "{show}/{file}"}]',
@@ -529,6 +549,22 @@ def test_no_such_variable(base: Path) -> None:
             '[cdn]\ndistribution = "E1"\ninvalidate = ["posters/"]',
             "cdn.distribution: CloudFront reads from a bucket, and the store is file://BASE/var/cold; leave",
         ),
+        (
+            '[cdn]\npublic_url = "https://a.example"\nkey_pair = "K1"',
+            "cdn.key_pair: one is set, and the other is not: no URL can be signed; set the id",
+        ),
+        (
+            '[cdn]\npublic_url = "https://a.example"\nkey_pair = "K1"\nkey_file = "no.pem"',
+            "cdn.key_file: the key BASE/no.pem cannot be read: No such file or directory; name the private",
+        ),
+        (
+            '[cdn]\nkey_pair = "K1"\nkey_file = "c.toml"',
+            "cdn.key_pair: there are no URLs to sign; set public_url to what CloudFront's viewers ask for",
+        ),
+        (
+            '[bucket]\nnotify_to = "media"',
+            "bucket.notify_to: is 'media'; should be the ARN of a queue or a topic, as in arn:aws:sqs:eu-central-1:",
+        ),
         ('[store]\nclass_rules = ["video"]', "store.class_rules: is ['video']; should be a list of rules, as in ["),
         (
             '[store]\nclass_rules = ["GLACIER above=1GiB"]',
@@ -549,22 +585,6 @@ def test_no_such_variable(base: Path) -> None:
             "bucket.transition_after: objects are deleted after 60 days, before they would move; expire later",
         ),
         (
-        (
-            '[cdn]\npublic_url = "https://a.example"\nkey_pair = "K1"',
-            "cdn.key_pair: one is set, and the other is not: no URL can be signed; set the id",
-        ),
-        (
-            '[cdn]\npublic_url = "https://a.example"\nkey_pair = "K1"\nkey_file = "no.pem"',
-            "cdn.key_file: the key BASE/no.pem cannot be read: No such file or directory; name the private",
-        ),
-        (
-            '[cdn]\nkey_pair = "K1"\nkey_file = "c.toml"',
-            "cdn.key_pair: there are no URLs to sign; set public_url to what CloudFront's viewers ask for",
-        ),
-        (
-            '[bucket]\nnotify_to = "media"',
-            "bucket.notify_to: is 'media'; should be the ARN of a queue or a topic, as in arn:aws:sqs:eu-central-1:",
-        ),
             '[bucket]\nreplicate_to = "copy"',
             "bucket.replicate_to: replication needs versioning and a role; set versioning = true and replication_role",
         ),

@@ -216,6 +216,7 @@ async def test_a_source_that_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
         ("AWS_SHARED_CREDENTIALS_FILE", "aws-credentials"),
         ("GOOGLE_APPLICATION_CREDENTIALS", "google-credentials"),
         ("AZURE_STORAGE_CONNECTION_STRING_FILE", "azure-connection-string"),
+        ("TIERD_CDN__KEY_FILE", "cloudfront-key"),
     ],
 )
 def test_what_systemd_hands_over(place: Path, variable: str, credential: str) -> None:

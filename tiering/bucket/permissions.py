@@ -60,7 +60,9 @@ def _policy(wishes: Wishes, kms_key: str | None, *, looks: Iterable[str]) -> Pol
         statements.append(_allowed("TierdQueue", reads, [_queue_name(wishes, wishes.queue)]))
     if wishes.distribution:
         name = f"arn:{wishes.partition}:cloudfront::*:distribution/{wishes.distribution}"
-        statements.append(_allowed("TierdDistribution", ["cloudfront:CreateInvalidation"], [name]))
+        statements.append(
+            _allowed("TierdDistribution", ["cloudfront:CreateInvalidation", "cloudfront:GetDistribution"], [name])
+        )
     return {"Version": "2012-10-17", "Statement": statements}
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
@@ -12,7 +13,7 @@ from tiering.stores.s3_connection import service
 from tiering.stores.s3_errors import FOREIGN, read_answer, translate
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import AsyncIterator, Sequence
     from typing import Self
 
     from tiering.stores.s3_connection import S3Settings
@@ -20,6 +21,15 @@ if TYPE_CHECKING:
 DEADLINE_SECONDS: Final = 30.0
 REGION: Final = "us-east-1"
 """CloudFront is everywhere, and signs for this one."""
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What a distribution is like: the hosts that it answers as, and whether it trusts anybody's signatures."""
+
+    is_enabled: bool
+    hosts: frozenset[str]
+    trusts_keys: bool
 
 
 class Distribution:
@@ -47,15 +57,36 @@ class Distribution:
     async def invalidate(self, paths: Sequence[str], *, reference: str) -> None:
         """Have it forget what it keeps at these paths. The same `reference` twice is one. Raise StoreError."""
         batch = {"Paths": {"Quantity": len(paths), "Items": list(paths)}, "CallerReference": reference}
+        async with self._guarded("cloudfront:CreateInvalidation"):
+            await self._client.create_invalidation(DistributionId=self.name, InvalidationBatch=batch)
+
+    async def view(self) -> View:
+        """Return what is to be known of it. Raise StoreError."""
+        async with self._guarded("cloudfront:GetDistribution"):
+            said = (await self._client.get_distribution(Id=self.name))["Distribution"]
+        wanted = said["DistributionConfig"]
+        behaviours = [wanted["DefaultCacheBehavior"], *wanted.get("CacheBehaviors", {}).get("Items", ())]
+        return View(
+            wanted.get("Enabled", False),
+            frozenset({said["DomainName"], *wanted.get("Aliases", {}).get("Items", ())}),
+            any(
+                each.get(name, {}).get("Enabled", False)
+                for each in behaviours
+                for name in ("TrustedKeyGroups", "TrustedSigners")
+            ),
+        )
+
+    @asynccontextmanager
+    async def _guarded(self, right: str) -> AsyncIterator[None]:
         try:
             async with asyncio.timeout(DEADLINE_SECONDS):
-                await self._client.create_invalidation(DistributionId=self.name, InvalidationBatch=batch)
+                yield
         except TimeoutError as error:
             raise UnavailableError(f"{self!r}: no answer within {DEADLINE_SECONDS:.0f} s") from error
         except FOREIGN as error:
-            raise self._fault(error) from error
+            raise self._fault(error, right) from error
 
-    def _fault(self, error: Exception) -> StoreError:
+    def _fault(self, error: Exception, right: str) -> StoreError:
         """Return one of ours, with what a person can do."""
         answer = read_answer(error)
         failure = translate(error, key=repr(self), source=self._credentials.source)
@@ -65,6 +96,6 @@ class Distribution:
             return ThrottledError(f"{self!r} has as many invalidations under way as it takes")
         is_forbidden = answer.status == HTTPStatus.FORBIDDEN and not isinstance(failure, CredentialsError)
         if is_forbidden or answer.code.startswith("AccessDenied"):
-            said = f"{self._credentials.source} may not do cloudfront:CreateInvalidation on {self!r}"
+            said = f"{self._credentials.source} may not do {right} on {self!r}"
             return RefusedError(said, hint="allow it to them: `tierd bucket check --iam` prints a policy")
         return type(failure)(str(failure), hint=failure.hint if answer.status else "is Amazon's CloudFront reachable?")
