@@ -41,7 +41,8 @@ async def reachable(at: Circumstances) -> list[Finding]:
             break
     except StoreError as error:
         return [failed(str(error), error.hint or "is the server up, and [store] endpoint right?")]
-    return [ok(f"{at.store.url} answers")]
+    style = at.store.requests.settings.addressing_style if isinstance(at.store, S3Store) else None
+    return [ok(f"{at.store.url} answers{f', addressed by {style}' if style else ''}")]
 
 
 async def credentials(at: Circumstances) -> list[Finding]:

@@ -20,7 +20,7 @@ from tiering.stores.gcs import GcsStore
 from tiering.stores.gcs_dialect import GcsSettings
 from tiering.stores.memory import MemoryStore
 from tiering.stores.s3 import S3Store
-from tiering.stores.s3_connection import S3Settings
+from tiering.stores.s3_connection import S3Settings, addressed
 from tiering.tree import FileError
 
 if TYPE_CHECKING:
@@ -144,8 +144,11 @@ async def connect(settings: Settings, *, is_new: bool) -> Store:
 
 
 async def connect_bucket(settings: Settings) -> S3Store:
-    """Open the bucket that an s3:// URL names. Nothing is sent yet."""
-    return await S3Store.connect(_bucket(settings))
+    """Open the bucket that an s3:// URL names. Nothing is sent yet, but to find out how a custom one is addressed."""
+    wanted = _bucket(settings)
+    if settings.store.provider == "custom" and wanted.addressing_style is None:
+        wanted = await addressed(wanted)
+    return await S3Store.connect(wanted)
 
 
 async def _open_directory(directory: Path, url: str, *, is_new: bool) -> Store:

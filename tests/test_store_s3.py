@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
+import socket
 import time
 from collections import Counter
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -13,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from aiobotocore.session import AioSession
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 from botocore.exceptions import ClientError
 from certificates import make_certificates
 from fault_proxy import FaultProxy
@@ -36,7 +39,7 @@ from tiering.store import (
 )
 from tiering.stores import s3, s3_connection, s3_credentials, s3_uploads
 from tiering.stores.s3 import S3Store
-from tiering.stores.s3_connection import S3Settings
+from tiering.stores.s3_connection import S3Settings, addressed
 from tiering.stores.s3_errors import Answer, error_class, translate
 
 if TYPE_CHECKING:
@@ -686,6 +689,27 @@ def test_addressing(bucket: str, style: str | None, endpoint: str, virtual: bool
 
 
 def test_what_a_server_says_in_words_is_not_repeated() -> None:
+@pytest.mark.parametrize(("accepted", "style"), [("path", "path"), ("virtual", "virtual"), ("none", "path")])
+async def test_addressing_is_tried(
+    stack: AsyncExitStack, monkeypatch: pytest.MonkeyPatch, accepted: str, style: str
+) -> None:
+    """The way in which the bucket answers; by path where it does in neither, or nobody is there."""
+    resolve = socket.getaddrinfo
+    monkeypatch.setattr(socket, "getaddrinfo", lambda _, *more, **named: resolve("127.0.0.1", *more, **named))
+
+    async def answer(request: web.Request) -> web.Response:
+        kind = "virtual" if request.host.startswith("media.") else "path"
+        return web.Response(status=200 if kind == accepted else 403)
+
+    app = web.Application()
+    app.router.add_route("HEAD", "/{path:.*}", answer)
+    server = await stack.enter_async_context(TestServer(app))
+    settings = S3Settings(bucket="media", endpoint=f"http://localhost:{server.port}", region="us-east-1")
+    assert (await addressed(settings)).addressing_style == style
+    await server.close()
+    assert (await addressed(settings)).addressing_style == "path"
+
+
     """About a wrong signature servers repeat key and token: an error has the code, and nothing that was told."""
     said = {"Code": "SignatureDoesNotMatch", "Message": "of AKIDCANARY with TOKENCANARY"}
     error = translate(ClientError({"Error": said}, "PutObject"), key="a", source="the environment")

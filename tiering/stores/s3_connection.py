@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -14,9 +14,11 @@ from urllib.parse import urlsplit
 
 import aioboto3
 from aiobotocore.config import AioConfig
+from botocore.exceptions import ClientError
 from obstore.store import S3Store as Bucket
 
 from tiering.stores.s3_credentials import Credentials, ThreadedCredentials, live_credentials
+from tiering.stores.s3_errors import FOREIGN
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -138,6 +140,22 @@ async def connected(settings: S3Settings) -> AsyncIterator[Connection]:
             timeout=timedelta(seconds=settings.stall_seconds),
         )
         yield Connection(settings, bucket, prompt, opened, credentials)
+
+
+async def addressed(settings: S3Settings) -> S3Settings:
+    """Return settings that have the bucket addressed in the way in which it answers: by path, where it does by none."""
+    for style in ("path", "virtual"):
+        tried = replace(settings, addressing_style=style)
+        try:
+            async with connected(tried) as connection, asyncio.timeout(_CONNECT_SECONDS):
+                await connection.client.head_bucket(Bucket=settings.bucket)
+        except ClientError:
+            continue  # It may be that it wants to be asked in the other way.
+        except FOREIGN:
+            break  # Whatever is wrong is told when the bucket is used.
+        else:
+            return tried
+    return replace(settings, addressing_style="path")
 
 
 def _client_config(settings: S3Settings) -> AioConfig:
