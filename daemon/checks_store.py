@@ -6,6 +6,7 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from daemon.doctor import failed, ok, warning
+from daemon.fields import class_rule
 from daemon.meanings import MEANINGS
 from daemon.thresholds import rollout
 from daemon.wishing import wishes
@@ -28,6 +29,11 @@ if TYPE_CHECKING:
 DAY: Final = 86_400.0
 _HOUR: Final = 3600.0
 _SKEW_WARNS: Final = 60.0
+_STAYS: Final = {
+    "s3": "what KMS encrypts",
+    "gs": "what came in parts, which Google composes,",
+    "az": "what came in parts, which Microsoft keeps as blocks,",
+}
 _SKEW_FAILS: Final = 300.0
 """S3 refuses requests that are a quarter of an hour off; by then it is late."""
 
@@ -158,8 +164,25 @@ async def _fed(store: S3Store, url: str) -> list[Finding]:
 
 async def bucket(at: Circumstances) -> list[Finding]:
     """Whether the bucket is what the configuration says; only where it says anything."""
-    if isinstance(at.store, Remote) and not isinstance(at.store, S3Store):
-        return [ok(f"{at.store.url}: here tierd has no bucket setup, presigned URLs, object tags or restore")]
+    return [*await _bucket(at), *_ageing(at)]
+
+
+def _ageing(at: Circumstances) -> list[Finding]:
+    """Say which objects keep the class that they were written in, whatever the rules."""
+    store = at.settings.store
+    is_copied_alike = store.scheme == "s3" and not (store.encryption or "").startswith("aws:kms")
+    waits = any(class_rule(text).after for text in store.class_rules)
+    if store.scheme not in _STAYS or is_copied_alike or not waits:
+        return []
+    said = (
+        f"{_STAYS[store.scheme]} stays in the storage class that it was written in: copied, it would have another ETag"
+    )
+    return [warning(said, "have a lifecycle rule of the bucket move it; on s3:// [bucket] transition_after is one")]
+
+
+async def _bucket(at: Circumstances) -> list[Finding]:
+    if isinstance(at.store, RestStore):
+        return await _without_setup(at.store)
     if not isinstance(at.store, S3Store):
         return [ok(f"{at.store.url} is no bucket")]
     if not at.settings.bucket.model_fields_set:

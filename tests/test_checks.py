@@ -411,3 +411,26 @@ async def test_the_queue_of_notifications(tmp_path: Path, moto_endpoint: str, cr
             store = place.settings.store.model_copy(update={"events_queue": name})
             there = replace(place, settings=place.settings.model_copy(update={"store": store}))
             assert await verdicts(checks_store.queue, there) == expected
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        (
+            {"url": "s3://media", "class_rules": ("GLACIER_IR after=90d",), "encryption": "aws:kms:k"},
+            "what KMS encrypts",
+        ),
+        ({"url": "s3://media", "class_rules": ("GLACIER_IR after=90d",)}, None),
+        ({"url": "gs://media", "class_rules": ("COLDLINE after=90d",)}, "which Google composes"),
+        ({"url": "az://media", "class_rules": ("COOL after=30d",)}, "keeps as blocks"),
+        ({"url": "az://media", "class_rules": ("COOL above=1MiB",)}, None),
+    ],
+)
+async def test_objects_that_keep_their_class(tmp_path: Path, said: dict[str, Any], told: str | None) -> None:
+    """Where a rule would have them change it, and they cannot, that is said."""
+    place = a_place(tmp_path)
+    store = place.settings.store.model_copy(update=said)
+    place = replace(place, settings=place.settings.model_copy(update={"store": store}))
+    warned = [message for verdict, message in await found(checks_store.bucket, place) if verdict is WARNING]
+    assert len(warned) == (told is not None)
+    assert all(told in message for message in warned if told)
