@@ -31,6 +31,7 @@ async def presign(service: Service, call: Call) -> StreamResponse:
             "expires": link.seconds,
             "expires_at": link.until,
             "fields": dict(link.fields),
+            "headers": dict(link.headers),
         }
     )
 

@@ -81,6 +81,7 @@ from tiering.stores.cloudfront import Distribution
 from tiering.stores.observed import ObservedStore
 from tiering.stores.prompt import PromptStore
 from tiering.stores.remote import Remote
+from tiering.stores.rest_store import RestStore
 from tiering.stores.s3 import S3Store
 from tiering.stores.sqs import Queue
 from tiering.succession import Succession
@@ -178,7 +179,7 @@ class Parts:
             "accesses": self.accesses.run(),
             "inspector": self.inspector.run(),
             "thaw": self.thaw.run(self.promoter.begin),
-            **({"inbox": self.inbox.run()} if isinstance(self._store, S3Store) else {}),
+            **({"inbox": self.inbox.run()} if isinstance(self._store, Remote) else {}),
             **({"manifest": self.manifest.run()} if self.layout.name == "creative" else {}),
             "watchdog": self.watchdog.run(),
         }
@@ -372,7 +373,7 @@ class Parts:
             self.metrics.tally,
             prices=self.prices,
             default_class=self.settings.store.storage_class or "STANDARD",
-            has_classes=isinstance(self._store, Remote),
+            toll=self._store.toll if isinstance(self._store, Remote) else None,
             clock=time.time,
         )
 
@@ -749,7 +750,7 @@ class Parts:
     def presigner(self) -> Presigner:
         """What gives presigned URLs."""
         return Presigner(
-            self._store.requests if isinstance(self._store, S3Store) else None,
+            self._store.signer if isinstance(self._store, S3Store | RestStore) else None,
             self.inbox,
             longest=self.settings.api.presign_longest.total_seconds(),
             find=self.tiers.find,

@@ -10,13 +10,14 @@ from daemon.fields import class_rule
 from daemon.meanings import MEANINGS
 from daemon.thresholds import rollout
 from daemon.wishing import wishes
-from tiering.bucket.plan import Outcome
 from tiering.bucket.documents import NOTIFICATION, DeniedError, NotSupportedError
 from tiering.bucket.notification import told_of
+from tiering.bucket.plan import Outcome
 from tiering.bucket.setup import Setup
 from tiering.rollout import Mode
 from tiering.store import StoreError
 from tiering.stores.remote import Remote
+from tiering.stores.rest_store import RestStore
 from tiering.stores.s3 import S3Store
 from tiering.stores.sqs import Queue
 
@@ -28,12 +29,12 @@ if TYPE_CHECKING:
 
 DAY: Final = 86_400.0
 _HOUR: Final = 3600.0
-_SKEW_WARNS: Final = 60.0
 _STAYS: Final = {
     "s3": "what KMS encrypts",
     "gs": "what came in parts, which Google composes,",
     "az": "what came in parts, which Microsoft keeps as blocks,",
 }
+_SKEW_WARNS: Final = 60.0
 _SKEW_FAILS: Final = 300.0
 """S3 refuses requests that are a quarter of an hour off; by then it is late."""
 
@@ -192,6 +193,16 @@ async def _bucket(at: Circumstances) -> list[Finding]:
     except StoreError as error:
         return [failed(str(error), error.hint or "see docs/stores.md")]
     return [_bucket_finding(step) for step in survey.steps]
+
+
+async def _without_setup(store: RestStore) -> list[Finding]:
+    """Say what only S3 has, and whether there are URLs for others."""
+    found = [ok(f"{store.url}: here tierd has no bucket setup, uploads by a form, object tags or restore")]
+    try:
+        await store.signer.sign("GET", "any", 1)
+    except StoreError as error:
+        return [*found, ok(f"there are no presigned URLs: {error.advice}")]
+    return [*found, ok("presigned URLs to read and to upload by can be had")]
 
 
 def _bucket_finding(step: Step) -> Finding:

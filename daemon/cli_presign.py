@@ -33,7 +33,7 @@ def presign(
         render.show_json(link)
         return
     render.show_line(link["url"])
-    render.show_pairs((f"  {name}", value) for name, value in link["fields"].items())
+    render.show_pairs((f"  {name}", value) for name, value in (link["fields"] | link["headers"]).items())
     if link["expires"] < seconds:
         render.note(
             f"good for {link['expires']} s only: [api] presign_longest, or the credentials that sign it, end then"

@@ -173,7 +173,6 @@ class Metrics:
     def stored(self, operation: str, result: str, seconds: float) -> None:
         """See Observer."""
         self._store.add(operation, result, seconds)
-        self.tally.asked(operation, result)
 
     def fetched(self, size_bytes: int) -> None:
         """See Observer."""

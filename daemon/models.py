@@ -74,13 +74,17 @@ class Asset(Model):
 
 
 class Link(Model):
-    """A presigned URL, good for `expires` seconds; `fields` are what a POST must send before the file."""
+    """A presigned URL, good for `expires` seconds.
+
+    `fields` are what a POST must send before the file, `headers` what a PUT must send.
+    """
 
     url: str
     method: str
     expires: int
     expires_at: Seconds
     fields: dict[str, str]
+    headers: dict[str, str]
 
 
 class AssetPage(Model):

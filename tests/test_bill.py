@@ -14,6 +14,7 @@ from index.lifecycle import State
 from tiering.bill import Standing, Usage, bill, by_class, total
 from tiering.meter import LISTED, NAME, Meter, Tally
 from tiering.prices import GIB, Prices
+from tiering.toll import Fare, Toll
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -42,16 +43,9 @@ def test_what_is_kept_is_paid_by_time_and_class() -> None:
 
 
 def test_requests_and_bytes_go_on_as_they_did() -> None:
-    """Writes, reads and what leaves the store each have their price; removing is free."""
+    """Writes, reads and what leaves the store each have their price."""
     usage = used(10)
-    for operation in ("put", "copy", "list", "put_part", "complete", "create_upload", "list_uploads"):
-        usage.asked(operation)
-    for operation in ("get", "head", "list_parts"):
-        usage.asked(operation)
-    for operation in ("delete", "abort"):
-        usage.asked(operation)
-    assert (usage.writes, usage.reads) == (7, 3)
-    usage.read_bytes = 3 * GIB
+    usage.writes, usage.reads, usage.read_bytes = 7, 3, 3 * GIB
     found = bill(usage, KEPT, PRICES, START + 10 * DAY)
     assert found.so_far["requests"] == pytest.approx(0.07 + 0.003)
     assert found.so_far["egress"] == pytest.approx(6)
@@ -70,7 +64,7 @@ def test_everything_hot_and_everything_cold() -> None:
 def test_an_hour_is_not_taken_for_a_day() -> None:
     """What the first upload of everything costs does not go on for the whole month."""
     usage = used(1 / 24)
-    usage.asked("put")
+    usage.writes = 1
     left = 30 - 1 / 24
     found = bill(usage, KEPT, PRICES, START + DAY / 24)
     assert found.forecast["requests"] == pytest.approx(0.01 + left * 0.01)
@@ -121,11 +115,9 @@ def test_a_document_that_is_none(text: str) -> None:
         Usage.from_document(json.loads(text))
 
 
-def a_meter(core: Core, tally: Tally, *, has_classes: bool, clock: Any) -> Meter:
+def a_meter(core: Core, tally: Tally, *, clock: Any, toll: Toll | None = None) -> Meter:
     """Return a meter of a core."""
-    return Meter(
-        core.catalog, core.store, tally, prices=PRICES, default_class="STANDARD", has_classes=has_classes, clock=clock
-    )
+    return Meter(core.catalog, core.store, tally, prices=PRICES, default_class="STANDARD", toll=toll, clock=clock)
 
 
 async def test_what_was_counted_outlives_a_stop(tmp_path: Path) -> None:
@@ -137,24 +129,24 @@ async def test_what_was_counted_outlives_a_stop(tmp_path: Path) -> None:
 
     async with a_place(tmp_path).core() as core:
         await core.cold("a/f.jpg", b"x" * 100)
-        tally = Tally(clock=clock)
-        meter = a_meter(core, tally, has_classes=False, clock=clock)
-        for result in ("ok", "precondition", "unavailable", "cancelled"):
-            tally.asked("put", result)
+        tally, toll = Tally(clock=clock), Toll()
+        meter = a_meter(core, tally, clock=clock, toll=toll)
+        for status in (200, 412, 503, 0):
+            toll.answered(Fare.WRITE, status)
         now += 10
         meter.beat()
         await meter._save()
         assert (tally.usage.writes, tally.usage.stored) == (2, {"STANDARD": 1000.0})
         again = Tally(clock=clock)
-        again.asked("get", "ok")
-        await a_meter(core, again, has_classes=False, clock=clock)._restore()
+        again.usage.reads = 1
+        await a_meter(core, again, clock=clock)._restore()
         assert (again.usage.writes, again.usage.reads, again.usage.since) == (2, 1, START + DAY)
         now += LENGTH
         later = Tally(clock=clock)
-        await a_meter(core, later, has_classes=False, clock=clock)._restore()
+        await a_meter(core, later, clock=clock)._restore()
         assert (later.usage.writes, later.usage.month) == (0, "2026-12")
         await core.catalog.remember(NAME, "no json")
-        await a_meter(core, later, has_classes=False, clock=clock)._restore()
+        await a_meter(core, later, clock=clock)._restore()
         assert later.usage.month == "2026-12"
 
 
@@ -163,7 +155,7 @@ async def test_what_is_in_which_class_is_listed(tmp_path: Path) -> None:
     async with a_place(tmp_path).core() as core:
         asset = await core.cold("a/f.jpg", b"x" * 100)
         assert asset.state is State.COLD
-        meter = a_meter(core, Tally(clock=core.clock), has_classes=True, clock=core.clock)
+        meter = a_meter(core, Tally(clock=core.clock), clock=core.clock)
         meter._listed = Counter({"GLACIER_IR": 10})
         assert await meter._list()
         assert meter._standing() == Standing(0, 100, {"STANDARD": 100})
@@ -173,12 +165,12 @@ async def test_a_start_is_no_reason_to_list_everything(tmp_path: Path) -> None:
     """What was found is remembered for a day, whatever was written there before."""
     async with a_place(tmp_path).core() as core:
         await core.cold("a/f.jpg", b"x" * 100)
-        meter = a_meter(core, Tally(clock=core.clock), has_classes=True, clock=core.clock)
+        meter = a_meter(core, Tally(clock=core.clock), clock=core.clock)
         assert await meter._list()
         for text, known in ((None, {"STANDARD": 100}), ("{}", {}), ("no json", {})):
             if text is not None:
                 await core.catalog.remember(LISTED, text)
-            again = a_meter(core, Tally(clock=core.clock), has_classes=True, clock=core.clock)
+            again = a_meter(core, Tally(clock=core.clock), clock=core.clock)
             await again._restore()
             assert again._listed == known
             assert (again._list_at > core.clock()) is bool(known)

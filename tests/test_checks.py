@@ -27,6 +27,7 @@ from tiering.store import Attributes, CredentialsError, RefusedError, Unavailabl
 from tiering.stores.faulty import Fail, FaultyStore
 from tiering.stores.memory import MemoryStore
 from tiering.stores.s3 import S3Store
+from tiering.toll import Toll
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -308,6 +309,7 @@ class AnS3(S3Store):
         return "s3://bucket"
 
     credentials_end = 0.0
+    toll = Toll()
 
     async def identity(self) -> tuple[str, float | None]:
         """See S3Store."""

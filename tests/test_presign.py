@@ -23,7 +23,7 @@ from tiering.inbox import PLACE, Inbox
 from tiering.keys import MirrorLayout
 from tiering.outcome import ConflictError, IgnoredError
 from tiering.presigner import LONGEST_SECONDS, Limits, Presigner
-from tiering.store import Attributes, CredentialsError
+from tiering.store import Attributes, CredentialsError, RefusedError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -69,6 +69,12 @@ class Signer:
     def __init__(self, ends: float | None = None) -> None:
         self.ends = ends
         self.asked: list[tuple[object, ...]] = []
+        self.error: Exception | None = None
+
+    @property
+    def put_headers(self) -> Mapping[str, str]:
+        """Want one."""
+        return {"x-kind": "blob"}
 
     async def identity(self) -> tuple[str, float | None]:
         """Say when the credentials run out."""
@@ -76,6 +82,8 @@ class Signer:
 
     async def sign(self, method: str, key: str, seconds: int) -> str:
         """Sign nothing."""
+        if self.error is not None:
+            raise self.error
         self.asked.append((method, key, seconds))
         return "https://signed"
 
@@ -163,6 +171,11 @@ async def test_what_there_is_no_url_for(tmp_path: Path) -> None:
         assert (method, rest) == ("POST", [60, 5, "image/"])
         assert str(key).startswith(f"{PLACE}root/")
         assert str(key).endswith("/fresh")
+        assert (await give(RelPath("fresh"), "PUT", 60, NO_LIMITS)).headers == {"x-kind": "blob"}
+        assert (await give(RelPath("cold"), "GET", 60, NO_LIMITS)).headers == {}
+        signer.error = RefusedError("who we are cannot sign")
+        with pytest.raises(ConflictError, match="who we are cannot sign"):
+            await give(RelPath("cold"), "GET", 60, NO_LIMITS)
 
 
 # ---- what was uploaded

@@ -33,13 +33,30 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 KEY = "c2VjcmV0"
-ACCOUNT = {"AZURE_STORAGE_ACCOUNT_NAME": "media", "AZURE_STORAGE_ACCOUNT_KEY": KEY}
+KEY_NAME = "AZURE_STORAGE_ACCOUNT_KEY"
+ACCOUNT = {"AZURE_STORAGE_ACCOUNT_NAME": "media", KEY_NAME: KEY}
 
 
 @pytest.fixture(autouse=True)
 def _no_others(monkeypatch: pytest.MonkeyPatch) -> None:
     """Only what a test says of who we are counts."""
     monkeypatch.setattr(azure_dialect, "credentials", lambda: Credentials(ACCOUNT))
+
+
+async def test_who_cannot_sign_urls(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only an account's key can, and nobody an upload by a form."""
+    store = AzureStore(AzureSettings(container="c"))
+    with pytest.raises(RefusedError, match="form"):
+        await store.signer.sign_form("key", 60, size=1, content_type="")
+    await store.close()
+    monkeypatch.setattr(
+        azure_dialect, "credentials", lambda: Credentials(ACCOUNT | {KEY_NAME: "", "AZURE_STORAGE_SAS_TOKEN": "sig=x"})
+    )
+    store = AzureStore(AzureSettings(container="c"))
+    with pytest.raises(RefusedError, match="shared access signature") as error:
+        await store.signer.sign("GET", "key", 60)
+    assert "account's key" in error.value.hint
+    await store.close()
 
 
 @pytest.mark.parametrize(

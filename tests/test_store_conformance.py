@@ -6,13 +6,15 @@ import asyncio
 import hashlib
 import os
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from aiohttp import ClientSession
 from effort import EFFORT, Effort
 from emulators import AZURITE_CREDENTIALS
 from servers import CREDENTIALS
 from store_setups import AzureSetup, CoatedSetup, FileSetup, GcsSetup, MemorySetup, S3Setup
+from yarl import URL
 
 from tiering.store import (
     Absent,
@@ -677,3 +679,19 @@ async def test_cancelled_part(store: Store, turns: int) -> None:
     part = await store.put_part("big", upload_id, 1, body, md5=md5(body))
     await store.complete("big", upload_id, [part])
     assert await read(store, "big") == body
+
+
+@pytest.mark.parametrize("setup", ["seaweed", *AZURITE], indirect=True)
+async def test_signed_urls(setup: Setup) -> None:
+    """Others write an object by one, and read it by another; by none of them anything else."""
+    store: Any = await setup.again()
+    async with ClientSession() as browser:
+        put = URL(await store.signer.sign("PUT", "d/a ü+.txt", 60), encoded=True)
+        async with browser.put(put, data=b"by a browser", headers=store.signer.put_headers) as answer:
+            assert answer.status in {200, 201}
+        get = URL(await store.signer.sign("GET", "d/a ü+.txt", 60), encoded=True)
+        async with browser.get(get) as answer:
+            assert await answer.read() == b"by a browser"
+        async with browser.delete(get) as answer:
+            assert answer.status == 403
+    assert (await store.head("d/a ü+.txt")).size == 12

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import socket
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from aiohttp import web
+from aiohttp import ClientSession, web
 from aiohttp.test_utils import TestServer
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+from cryptography.hazmat.primitives.hashes import SHA256
 from emulators import BUCKET
+from yarl import URL
 
 from tiering.probe import probe
 from tiering.store import (
@@ -87,6 +91,16 @@ async def test_a_bucket_that_is_not_there(gcs_endpoint: str) -> None:
     with pytest.raises(RefusedError):
         await store.delete("key")
     await store.close()
+
+
+async def test_every_request_is_counted(store: GcsStore) -> None:
+    """As it is paid for: a listing as a write, a removal not at all, and a reading after the look at what is there."""
+    await store.put("key", b"x", Attributes())
+    async with store.get("key") as download:
+        assert [chunk async for chunk in download.chunks()] == [b"x"]
+    assert [info.key async for page in store.list() for info in page] == ["key"]
+    await store.delete("key")
+    assert (store.toll.take(), store.toll.take()) == ((2, 2), (0, 0))
 
 
 async def test_nobody_answers() -> None:
@@ -177,14 +191,15 @@ async def google(answer: Any) -> AsyncIterator[str]:
         yield str(server.make_url("/token"))
 
 
-def key_file(path: Path, token_uri: str) -> None:
-    """Write the key of a service account."""
+def key_file(path: Path, token_uri: str) -> rsa.RSAPrivateKey:
+    """Write the key of a service account, and return it."""
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     pem = key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     ).decode()
     said = {"type": "service_account", "client_email": "tierd@x", "private_key": pem, "token_uri": token_uri}
     path.write_text(json.dumps({**said, "project_id": "p"}))
+    return key
 
 
 async def test_a_service_account(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -206,6 +221,32 @@ async def test_a_service_account(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         assert (await dialect.sign(Request("GET", "/x")))["Authorization"] == "Bearer t2"
         in_the_clear = GcsDialect(GcsSettings(bucket="b", endpoint="http://127.0.0.1:1"))
         assert "Authorization" not in await in_the_clear.sign(Request("GET", "/x"))
+
+
+async def test_signed_urls(store: GcsStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By one an object is written, by another it is read; and the signature is what version 4 wants."""
+
+    async def answer(_: web.Request) -> web.Response:
+        return web.json_response({"access_token": "t", "expires_in": 60, "token_type": "Bearer"})
+
+    async with google(answer) as url, ClientSession() as browser:
+        key = key_file(tmp_path / "key.json", url)
+        monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "key.json"))
+        assert (await store.signer.identity())[1] is None
+        signed = URL(await store.signer.sign("PUT", "d/a ü.txt", 60), encoded=True)
+        async with browser.put(signed, data=b"by a browser") as put:
+            assert put.status == 200
+        async with browser.get(URL(await store.signer.sign("GET", "d/a ü.txt", 60), encoded=True)) as got:
+            assert await got.read() == b"by a browser"
+        with pytest.raises(RefusedError, match="form"):
+            await store.signer.sign_form("key", 60, size=1, content_type="")
+    assert (await store.head("d/a ü.txt")).size == 12
+    plain, _, signature = signed.raw_query_string.partition("&X-Goog-Signature=")
+    request = f"PUT\n{signed.raw_path}\n{plain}\nhost:{signed.authority}\n\nhost\nUNSIGNED-PAYLOAD"
+    date = signed.query["X-Goog-Date"]
+    digest = hashlib.sha256(request.encode()).hexdigest()
+    text = f"GOOG4-RSA-SHA256\n{date}\n{date[:8]}/auto/storage/goog4_request\n{digest}"
+    key.public_key().verify(bytes.fromhex(signature), text.encode(), PKCS1v15(), SHA256())
 
 
 @pytest.mark.parametrize("text", [None, "", "no json", '{"type": "service_account", "private_key": "secret-words"}'])

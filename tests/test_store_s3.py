@@ -582,6 +582,7 @@ async def test_copy_of_a_large_object(setup: S3Setup, stack: AsyncExitStack) -> 
     store = await connect(stack, replace(setup.settings, copy_limit=PART))
     copy = await store.copy("large", "copy", Attributes("video/mp4", {"n": "1"}), etag=source.etag)
     assert copy.etag.endswith("-2")
+    assert store.toll.take() == (4, 2)  # Each part is paid for.
     assert (copy.content_type, copy.metadata) == ("video/mp4", {"n": "1"})
     assert await read(store, "copy") == body
     stale = replace(source, etag="f" * 32)
@@ -688,7 +689,6 @@ def test_addressing(bucket: str, style: str | None, endpoint: str, virtual: bool
     assert s3_connection._is_virtual(settings, endpoint) is virtual
 
 
-def test_what_a_server_says_in_words_is_not_repeated() -> None:
 @pytest.mark.parametrize(("accepted", "style"), [("path", "path"), ("virtual", "virtual"), ("none", "path")])
 async def test_addressing_is_tried(
     stack: AsyncExitStack, monkeypatch: pytest.MonkeyPatch, accepted: str, style: str
@@ -710,6 +710,7 @@ async def test_addressing_is_tried(
     assert (await addressed(settings)).addressing_style == "path"
 
 
+def test_what_a_server_says_in_words_is_not_repeated() -> None:
     """About a wrong signature servers repeat key and token: an error has the code, and nothing that was told."""
     said = {"Code": "SignatureDoesNotMatch", "Message": "of AKIDCANARY with TOKENCANARY"}
     error = translate(ClientError({"Error": said}, "PutObject"), key="a", source="the environment")

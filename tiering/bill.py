@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from tiering.prices import Prices
 
 _DAY: Final = 86_400.0
-_READS: Final = frozenset({"head", "get", "list_parts"})
-_FREE: Final = frozenset({"delete", "abort"})
 _PRICED_AS: Final = {"NEARLINE": "standard_ia", "COOL": "standard_ia", "COLDLINE": "glacier_ir", "COLD": "glacier_ir"}
 """Classes of other stores than Amazon's, and those that are most like them."""
 
@@ -53,13 +51,6 @@ class Usage:
     def begin(cls, now: float) -> Usage:
         """Return one that has counted nothing."""
         return cls(_month(now), now, now)
-
-    def asked(self, operation: str) -> None:
-        """Count a request that the store answered."""
-        if operation in _READS:
-            self.reads += 1
-        elif operation not in _FREE:
-            self.writes += 1
 
     def keep(self, standing: Standing, now: float) -> Usage:
         """Count what was kept since the last time; return what is to be counted in from now on.

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import threading
 from collections import Counter
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     from tiering.bill import Bill
     from tiering.prices import Prices
     from tiering.store import Store
+    from tiering.toll import Toll
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +35,6 @@ LIST_SECONDS: Final = 86_400.0
 RETRY_SECONDS: Final = 600.0
 _STORED: Final = (State.REPLICATED, State.DEMOTING, State.COLD, State.PROMOTING)
 _HOT: Final = (State.NEW, State.UPLOADING, State.VERIFYING, State.REPLICATED, State.DEMOTING, State.STUCK)
-_UNANSWERED: Final = frozenset({"unavailable", "cancelled"})
 
 
 class Tally:
@@ -43,14 +42,6 @@ class Tally:
 
     def __init__(self, *, clock: Callable[[], float]) -> None:
         self.usage = Usage.begin(clock())
-        self._turn = threading.Lock()
-        """Small files are sent by threads."""
-
-    def asked(self, operation: str, result: str) -> None:
-        """Count a request to the store, if it was answered."""
-        if result not in _UNANSWERED:
-            with self._turn:
-                self.usage.asked(operation)
 
     def fetched(self, size_bytes: int) -> None:
         """Count bytes that left the store."""
@@ -73,16 +64,19 @@ class Meter:
         *,
         prices: Prices,
         default_class: str,
-        has_classes: bool,
+        toll: Toll | None,
         clock: Callable[[], float],
     ) -> None:
-        """`default_class`: that of new objects, and of all where the store has none."""
+        """`default_class`: that of new objects, and of all where the store has none.
+
+        `toll` counts requests; None where they cost nothing, and where there are no classes.
+        """
         self._catalog = catalog
         self._store = store
         self._tally = tally
         self._prices = prices
         self._default_class = default_class
-        self._has_classes = has_classes
+        self._toll = toll
         self._list_at = 0.0
         self._clock = clock
         self._listed: Counter[str] = Counter()
@@ -93,7 +87,7 @@ class Meter:
         await self._restore()
         beats = 0
         while True:
-            if self._has_classes and self._clock() >= self._list_at:
+            if self._toll is not None and self._clock() >= self._list_at:
                 self._list_at = self._clock() + (LIST_SECONDS if await self._list() else RETRY_SECONDS)
             self.beat()
             beats += 1
@@ -102,8 +96,12 @@ class Meter:
             await asyncio.sleep(BEAT_SECONDS)
 
     def beat(self) -> None:
-        """Count what was kept since the last time."""
-        self._tally.usage = self._tally.usage.keep(self._standing(), self._clock())
+        """Count what was kept, and what the store was asked, since the last time."""
+        self._tally.usage = usage = self._tally.usage.keep(self._standing(), self._clock())
+        if self._toll is not None:
+            writes, reads = self._toll.take()
+            usage.writes += writes
+            usage.reads += reads
 
     def bill(self) -> Bill:
         """Return what this month costs."""

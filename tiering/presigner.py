@@ -9,7 +9,7 @@ from index.asset import RelPath, printable
 from index.errors import UnknownAssetError
 from index.lifecycle import State
 from tiering.outcome import ConflictError, IgnoredError
-from tiering.store import CredentialsError
+from tiering.store import CredentialsError, RefusedError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -32,26 +32,34 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """A URL that is good for so many `seconds`, until `until`; `fields` are what a form must send before its file."""
+    """A URL that is good for so many `seconds`, until `until`.
+
+    `fields` are what a form must send before its file, `headers` what a PUT must send.
+    """
 
     url: str
     method: str
     seconds: int
     until: float
     fields: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 class Signer(Protocol):
     """What a store must have to give URLs. Keys are the store's own; times are in seconds."""
 
+    @property
+    def put_headers(self) -> Mapping[str, str]:
+        """What whoever uploads by a PUT must send."""
+
     async def identity(self) -> tuple[str, float | None]:
         """Return where the credentials come from, and when they run out."""
 
     async def sign(self, method: str, key: str, seconds: int) -> str:
-        """Return the URL for a GET or a PUT."""
+        """Return the URL for a GET or a PUT. Raise RefusedError where there can be none."""
 
     async def sign_form(self, key: str, seconds: int, *, size: int, content_type: str) -> tuple[str, Mapping[str, str]]:
-        """Return the URL and the fields for a POST."""
+        """Return the URL and the fields for a POST. Raise RefusedError where there can be none."""
 
 
 class Presigner:
@@ -78,17 +86,25 @@ class Presigner:
     async def presign(self, path: RelPath, method: str, seconds: float, limits: Limits) -> Link:
         """Return a URL for a `GET`, a `PUT` or a `POST`. Raise ConflictError where there is nothing to give one for."""
         if self._signer is None:
-            raise ConflictError("the store has no URLs to give", hint="only an s3:// store has")
+            raise ConflictError("the store has no URLs to give", hint="only s3://, gs:// and az:// stores have")
         key = await self._key_to_read(path) if method == "GET" else await self._key_to_write(path)
         good_for = await self._term(self._signer, seconds)
-        until = self._clock() + good_for
-        if method == "GET":
-            return Link(await self._signer.sign(method, key, good_for), method, good_for, until)
-        self._inbox.expect(until=until)
-        if method == "PUT":
-            return Link(await self._signer.sign(method, key, good_for), method, good_for, until)
-        url, fields = await self._signer.sign_form(key, good_for, size=limits.size, content_type=limits.content_type)
-        return Link(url, method, good_for, until, fields)
+        try:
+            return await self._sign(self._signer, method, key, good_for, limits)
+        except RefusedError as error:
+            raise ConflictError(str(error), hint=error.hint) from error
+
+    async def _sign(self, signer: Signer, method: str, key: str, seconds: int, limits: Limits) -> Link:
+        until = self._clock() + seconds
+        if method == "POST":
+            url, fields = await signer.sign_form(key, seconds, size=limits.size, content_type=limits.content_type)
+            link = Link(url, method, seconds, until, fields)
+        else:
+            headers = signer.put_headers if method == "PUT" else {}
+            link = Link(await signer.sign(method, key, seconds), method, seconds, until, headers=headers)
+        if method != "GET":
+            self._inbox.expect(until=until)
+        return link
 
     async def _term(self, signer: Signer, seconds: float) -> int:
         """Return how long a URL is good for, in truth: it ends with the credentials that signed it."""

@@ -16,9 +16,10 @@ from tiering.stores.rest import Request, md5_of
 from tiering.stores.rules import check_parts
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
     from xml.etree.ElementTree import Element
 
+    from tiering.store import Condition
     from tiering.stores.azure import AzureStore
     from tiering.stores.notes import Note
 
@@ -32,7 +33,7 @@ class Blocks:
         self._store = store
 
     async def put(self, key: str, upload_id: str, number: int, body: bytes, *, md5: bytes) -> Part:
-        """Send a block, for the service to check against its MD5."""
+        """See Pieces."""
         part = Part(number, md5.hex(), len(body))
         target = self._store.place(key, comp="block", blockid=_name(upload_id, part))
         request = Request("PUT", target, {"Content-MD5": base64.b64encode(md5).decode()}, (body,))
@@ -46,7 +47,7 @@ class Blocks:
         return part
 
     async def list(self, key: str, upload_id: str) -> list[Part]:
-        """Return the parts that the service has and that are not committed, by number."""
+        """See Pieces. What nobody committed within a week the service drops."""
         target = self._store.place(key, comp="blocklist", blocklisttype="uncommitted")
         try:
             answer = document((await self._store.ask(Request("GET", target), key)).body, "BlockList")
@@ -55,14 +56,18 @@ class Blocks:
         found = (_part(each, upload_id) for each in answer.iterfind("UncommittedBlocks/Block"))
         return sorted((part for part in found if part is not None), key=lambda part: part.number)
 
-    async def commit(self, note: Note, upload_id: str, parts: Sequence[Part], conditions: Mapping[str, str]) -> None:
-        """Make the blob of the parts. Raise CorruptError where the service does not have them."""
+    async def join(self, note: Note, upload_id: str, parts: Sequence[Part], condition: Condition) -> None:
+        """See Pieces."""
+        conditions = await self._store.conditions(note.key, condition)
         check_parts(note.key, parts, await self.list(note.key, upload_id))
         names = "".join(f"<Uncommitted>{_name(upload_id, part)}</Uncommitted>" for part in parts)
         document = f'<?xml version="1.0" encoding="utf-8"?><BlockList>{names}</BlockList>'
         headers = {**self._store.described(marked(note.attributes, upload_id)), **conditions}
         target = self._store.place(note.key, comp="blocklist")
         await self._store.ask(Request("PUT", target, headers, (document.encode(),)), note.key)
+
+    async def remove(self, upload_id: str) -> None:
+        """See Pieces. The service drops blocks that nobody commits within a week."""
 
 
 def _name(upload_id: str, part: Part) -> str:

@@ -141,6 +141,13 @@ class AzureDialect:
         said = f"{key or 'the store'}: {reply.status} {code}".rstrip()
         return kind(said, key=key, hint=hint.format(source=self.credentials.source))
 
+    def secret(self, key: str) -> bytes:
+        """Return the bytes of an account's key. Raise CredentialsError where it has none."""
+        try:
+            return base64.b64decode(key, validate=True)
+        except binascii.Error:
+            raise CredentialsError("the store: the account's key is no base64", hint="copy it again, whole") from None
+
     def _signature(self, request: Request, headers: Mapping[str, str], key: str) -> str:
         lower = {name.lower(): value for name, value in headers.items()}
         if request.size:
@@ -151,11 +158,7 @@ class AzureDialect:
         resource = f"/{self.credentials.account}{parts.path}" + "".join(f"\n{name}:{value}" for name, value in query)
         plain = "\n".join(lower.get(name.lower(), "") for name in _SIGNED)
         text = f"{request.method}\n{plain}\n{own}{resource}"
-        try:
-            secret = base64.b64decode(key, validate=True)
-        except binascii.Error:
-            raise CredentialsError("the store: the account's key is no base64", hint="copy it again, whole") from None
-        digest = hmac.new(secret, text.encode(), hashlib.sha256).digest()
+        digest = hmac.new(self.secret(key), text.encode(), hashlib.sha256).digest()
         return f"SharedKey {self.credentials.account}:{base64.b64encode(digest).decode()}"
 
 

@@ -8,9 +8,12 @@ from __future__ import annotations
 import asyncio
 import time
 from datetime import UTC
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from tiering.store import CredentialsError
+from tiering.store import CredentialsError, RefusedError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _SCOPES: Final = ("https://www.googleapis.com/auth/devstorage.read_write",)
 _SOURCE_SECONDS: Final = 20.0
@@ -41,6 +44,15 @@ class Tokens:
     def forget(self) -> None:
         """Ask anew next time: the last one was not accepted."""
         self._found = None
+
+    def signer(self) -> tuple[str, Callable[[bytes], bytes]]:
+        """Return whose key the credentials are, and what signs by it. Raise RefusedError where they are none."""
+        from google.oauth2.service_account import Credentials  # noqa: PLC0415 - see above
+
+        if not isinstance(self._found, Credentials):
+            said = f"the credentials ({self.source}) cannot sign URLs"
+            raise RefusedError(said, hint="only a service account's key file can: GOOGLE_APPLICATION_CREDENTIALS")
+        return str(self._found.signer_email), self._found.sign_bytes
 
     @property
     def expires(self) -> float | None:

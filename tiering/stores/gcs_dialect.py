@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 ENDPOINT: Final = "https://storage.googleapis.com"
 _NOT_FOUND: Final = 404
+_NONE: Final = "0"
+"""The generation of what is not there."""
 _FORBIDDEN: Final = 403
 _UNAUTHORIZED: Final = 401
 
@@ -90,6 +92,11 @@ class GcsDialect:
         return f"/upload/storage/v1/b/{quote(self.settings.bucket, safe='')}/o" + _query(
             {"uploadType": "multipart", **query}
         )
+
+
+def generation(expected: str | None) -> dict[str, str]:
+    """Return the parameter by which a request is refused where another generation is there: "" is none at all."""
+    return {} if expected is None else {"ifGenerationMatch": expected or _NONE}
 
 
 def _query(parameters: Mapping[str, object]) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tiering.keys import RESERVED
 from tiering.store import Attributes, CorruptError, Part
+from tiering.stores.gcs_dialect import generation
 from tiering.stores.notes import marked
 from tiering.stores.rules import check_parts
 from tiering.workers import for_each
@@ -16,6 +17,7 @@ from tiering.workers import for_each
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from tiering.store import Condition
     from tiering.stores.gcs import GcsStore
     from tiering.stores.notes import Note
 
@@ -34,7 +36,7 @@ class Parts:
         self._store = store
 
     async def put(self, key: str, upload_id: str, number: int, body: bytes, *, md5: bytes) -> Part:
-        """Write a part. Raise CorruptError, and keep nothing, where it is not of the MD5 that was said."""
+        """See Pieces."""
         name = _name(upload_id, 0, number)
         try:
             info = await self._store.write(name, body, _PART, None, md5)
@@ -43,8 +45,8 @@ class Parts:
             raise CorruptError(f"{key}: part {number}: {error}", key=key) from error
         return Part(number, info.etag, info.size)
 
-    async def list(self, upload_id: str) -> list[Part]:
-        """Return the parts that the store has, by number."""
+    async def list(self, key: str, upload_id: str) -> list[Part]:  # noqa: ARG002 - as Pieces has it
+        """See Pieces."""
         place = f"{PLACE}{upload_id}/0/"
         found = [info async for page in self._store.list(place) for info in page]
         return sorted(
@@ -52,9 +54,10 @@ class Parts:
             key=lambda part: part.number,
         )
 
-    async def compose(self, note: Note, upload_id: str, parts: Sequence[Part], expected: int | None) -> None:
-        """Make the object of the parts, if the generation that is there is the expected one; 0 is none."""
-        check_parts(note.key, parts, await self.list(upload_id))
+    async def join(self, note: Note, upload_id: str, parts: Sequence[Part], condition: Condition) -> None:
+        """See Pieces."""
+        expected = await self._store.expected(note.key, condition)
+        check_parts(note.key, parts, await self.list(note.key, upload_id))
         names, level = [_name(upload_id, 0, part.number) for part in parts], 0
         while len(names) > COMPONENTS:
             level += 1
@@ -65,16 +68,16 @@ class Parts:
         await self._compose(names, note.key, marked(note.attributes, upload_id), expected)
 
     async def remove(self, upload_id: str) -> None:
-        """Remove all parts of an upload, and what was made of them on the way."""
+        """See Pieces. What was made of the parts on the way goes as well."""
         async for page in self._store.list(f"{PLACE}{upload_id}/"):
             await for_each([info.key for info in page], self._store.delete, at_once=_AT_ONCE, name="parts")
 
-    async def _compose(self, names: Sequence[str], key: str, attributes: Attributes, expected: int | None) -> None:
+    async def _compose(self, names: Sequence[str], key: str, attributes: Attributes, expected: str | None) -> None:
         said: dict[str, Any] = {
             "sourceObjects": [{"name": self._store.full(name)} for name in names],
             "destination": self._store.described(attributes),
         }
-        target = self._store.place(key, "/compose", ifGenerationMatch=expected)
+        target = self._store.place(key, "/compose", **generation(expected))
         await self._store.ask(self._store.documented("POST", target, said), key)
 
 

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    from tiering.toll import Toll
 
 
 @runtime_checkable
 class Remote(Protocol):
     """A store with a clock of its own, and with credentials."""
+
+    @property
+    def toll(self) -> Toll:
+        """What its requests are counted by."""
 
     @property
     def credentials_end(self) -> float:

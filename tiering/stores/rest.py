@@ -18,6 +18,7 @@ from yarl import URL
 
 from tiering.store import CorruptError, UnavailableError
 from tiering.stores.verdict import about_silence
+from tiering.toll import Fare, Toll, fare_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
@@ -34,12 +35,16 @@ _CONNECT_SECONDS: Final = 5
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What is asked. `target` is what follows the endpoint, percent-encoded; `body` is sent piece after piece."""
+    """What is asked. `target` is what follows the endpoint, percent-encoded; `body` is sent piece after piece.
+
+    `lists`: what it costs is not what its method says.
+    """
 
     method: str
     target: str
     headers: Mapping[str, str] = field(default_factory=dict)
     body: Sequence[bytes] = ()
+    lists: bool = False
 
     @property
     def size(self) -> int:
@@ -76,6 +81,7 @@ class Rest:
     def __init__(self, dialect: Dialect, *, concurrency: int, stall_seconds: float) -> None:
         self._dialect = dialect
         self.stall_seconds = stall_seconds
+        self.toll = Toll()
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=concurrency + 4),
             # Each request has its own deadline, by size and by silence.
@@ -132,6 +138,7 @@ class Rest:
             data=_stream(request.body) if request.size else None,
             allow_redirects=False,
         )
+        self.toll.answered(Fare.WRITE if request.lists else fare_of(request.method), response.status)
         if response.status < 300:  # noqa: PLR2004 - a status class
             return response
         async with response:

@@ -23,6 +23,7 @@ from tiering.stores.s3_connection import connected
 from tiering.stores.s3_errors import FOREIGN, read_answer, translate
 from tiering.stores.s3_requests import SLOWEST, Requests, quoted, unquoted
 from tiering.stores.s3_uploads import Uploads
+from tiering.toll import Fare
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
     from tiering.store import Attributes, Condition, Part, PendingUpload
     from tiering.stores.s3_connection import S3Settings
+    from tiering.toll import Toll
 
 _CHUNK: Final = 256 * 1024
 _HEADERS: Final = frozenset(
@@ -99,6 +101,11 @@ class S3Store:
         return f"s3://{self._requests.settings.bucket}/{self._requests.prefix}".rstrip("/")
 
     @property
+    def signer(self) -> Requests:
+        """What signs URLs."""
+        return self._requests
+
+    @property
     def requests(self) -> Requests:
         """The requests that are particular to S3, for what is about the bucket and not about an object."""
         return self._requests
@@ -118,7 +125,7 @@ class S3Store:
         """See Store."""
         full = self._requests.full(key)
         try:
-            with self._requests.translated(key):
+            with self._requests.translated(key, Fare.WRITE):
                 result = self._requests.prompt.put(
                     full, body, attributes=self._headers(attributes), mode=_mode(condition), use_multipart=False
                 )
@@ -236,6 +243,11 @@ class S3Store:
         return await self._requests.server_time()
 
     @property
+    def toll(self) -> Toll:
+        """See Remote."""
+        return self._requests.toll
+
+    @property
     def credentials_end(self) -> float:
         """When the present credentials run out, in seconds since the epoch; 0 where they do not, or are not known."""
         return self._requests.credentials_end
@@ -250,7 +262,8 @@ class S3Store:
 
     async def _put(self, key: str, body: bytes, attributes: Attributes, condition: Condition) -> ObjectInfo:
         full = self._requests.full(key)
-        async with self._requests.guarded(key, self._requests.settings.stall_seconds + len(body) / SLOWEST):
+        patience = self._requests.settings.stall_seconds + len(body) / SLOWEST
+        async with self._requests.guarded(key, patience, Fare.WRITE):
             result = await self._bucket.put_async(
                 full,
                 body,
@@ -273,7 +286,7 @@ class S3Store:
         return bool(answer.get("Contents"))
 
     async def _open(self, key: str, full: str, options: GetOptions) -> GetResult:
-        async with self._requests.guarded(key, self._requests.settings.stall_seconds):
+        async with self._requests.guarded(key, self._requests.settings.stall_seconds, Fare.READ):
             return await self._bucket.get_async(full, options=options)
 
     async def _present_etag(self, key: str) -> str | None:

@@ -14,12 +14,15 @@ from tiering.store import CredentialsError, StoreError, UnavailableError
 from tiering.stores.rules import check_key
 from tiering.stores.s3_errors import FOREIGN, read_answer, translate
 from tiering.thaw import Thawed
+from tiering.toll import Fare, Toll
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Mapping
 
     from tiering.stores.s3_connection import Connection
 
+_FARES: Final = {"get": Fare.READ, "head": Fare.READ, "delete": Fare.FREE, "abort": Fare.FREE}
+"""By the first word of what is asked; anything else is a write, or has the price of one."""
 SLOWEST: Final = 64 * 1024
 """Bytes per second: what moves more slowly than this is given up."""
 
@@ -33,6 +36,7 @@ class Requests:
         self.bucket = connection.bucket
         self.prompt = connection.prompt
         self.prefix = f"{connection.settings.prefix.strip('/')}/".lstrip("/")
+        self.toll = Toll()
 
     @property
     def region(self) -> str:
@@ -52,11 +56,17 @@ class Requests:
 
         `needs` names what every true answer has: one without it, as an empty one, says nothing about what exists.
         """
-        async with self.guarded(key, seconds or self.settings.stall_seconds):
+        fare = _FARES.get(operation.partition("_")[0], Fare.WRITE)
+        async with self.guarded(key, seconds or self.settings.stall_seconds, fare):
             answer = await getattr(self._connection.client, operation)(Bucket=self.settings.bucket, **arguments)
         if needs and needs not in answer:
             raise UnavailableError(f"{key or 'the store'}: the answer to {operation} has no {needs}", key=key)
         return answer
+
+    @property
+    def put_headers(self) -> Mapping[str, str]:
+        """See tiering.presigner.Signer."""
+        return {}
 
     async def sign(self, method: str, key: str, seconds: int) -> str:
         """Return a URL for a GET or a PUT of an object that is good for so many seconds. Nothing is sent."""
@@ -93,7 +103,7 @@ class Requests:
 
     async def server_time(self) -> float:
         """Return what time it is there, in seconds since the epoch. Raise StoreError where it does not say."""
-        async with self.guarded("", self.settings.stall_seconds):
+        async with self.guarded("", self.settings.stall_seconds, Fare.READ):
             try:
                 answer = await self._connection.client.head_bucket(Bucket=self.settings.bucket)
             except ClientError as refused:  # A refusal has a date, too.
@@ -115,9 +125,9 @@ class Requests:
         return self._connection.credentials.source, self._connection.credentials.expires
 
     @asynccontextmanager
-    async def guarded(self, key: str, seconds: float) -> AsyncIterator[None]:
-        """Give what happens inside so many seconds, and say what goes wrong in our words."""
-        with self.translated(key):
+    async def guarded(self, key: str, seconds: float, fare: Fare = Fare.FREE) -> AsyncIterator[None]:
+        """Give what happens inside so many seconds, and say what goes wrong in our words. It is one request at most."""
+        with self.translated(key, fare):
             try:
                 async with asyncio.timeout(seconds):
                     yield
@@ -125,11 +135,13 @@ class Requests:
                 raise UnavailableError(f"{key or 'the store'}: no answer within {seconds:.0f} s", key=key) from error
 
     @contextmanager
-    def translated(self, key: str) -> Iterator[None]:
-        """Say in our words what goes wrong inside."""
+    def translated(self, key: str, fare: Fare = Fare.FREE) -> Iterator[None]:
+        """Say in our words what goes wrong inside. It is one request at most, paid for by this fare."""
         try:
             yield
+            self.toll.add(fare)
         except FOREIGN as error:
+            self.toll.answered(fare, read_answer(error).status)
             credentials = self._connection.credentials
             failure = translate(error, key=key, source=credentials.source)
             if isinstance(failure, CredentialsError):
