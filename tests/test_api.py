@@ -69,7 +69,7 @@ async def test_an_asset_without_anything_is_shown(served: Served) -> None:
     served.tiers.catalog.assets["a"] = an_asset("a", type=None, fields={}, tags={}, content_type=None)
     shown = as_promised(models.Asset, await served.get("/v1/assets/a"))
     assert {name for name, value in shown.items() if value is None} == {
-        "key", "url", "mtime", "content_type", "digest", "type", "heat", "proof", "failure",
+        "key", "url", "url_expires", "mtime", "content_type", "digest", "type", "heat", "proof", "failure",
     }  # fmt: skip
 
 
