@@ -65,12 +65,15 @@ class Discovery:
         if not await self.is_due():
             self.done.set()
             return
+        said = ""
         while not self.done.is_set():
             try:
                 await self.discover()
             except StoreError as error:
                 self._pacer.failed(error.advice)
-                log.warning("the store cannot be listed yet: %s", error.advice)
+                if error.advice != said:
+                    log.warning("the store cannot be listed yet: %s", error.advice)
+                said = error.advice
                 await self._pacer.wait_pause()
             else:
                 await self.note_done()
