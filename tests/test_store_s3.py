@@ -22,6 +22,7 @@ from fault_proxy import FaultProxy
 from servers import CREDENTIALS
 from store_setups import S3Setup
 
+from tiering.probe import probe
 from tiering.store import (
     Absent,
     ArchivedError,
@@ -656,6 +657,19 @@ async def test_an_objects_own_storage_class(moto_endpoint: str, stack: AsyncExit
     for key in ("put", "parts", "copy"):
         head = await setup._client.head_object(Bucket=setup.settings.bucket, Key=f"{setup.settings.prefix}/{key}")
         assert head["StorageClass"] == "GLACIER_IR"
+
+
+async def test_what_is_ours_is_in_no_archive(moto_endpoint: str, stack: AsyncExitStack) -> None:
+    """Where all objects are to be in one, the store can be tried all the same, and assets are there."""
+    setup = S3Setup(moto_endpoint, is_moto=True)
+    stack.push_async_callback(setup.close)
+    await setup.again()
+    store = await connect(stack, replace(setup.settings, storage_class="GLACIER"))
+    assert (await probe(store, name="archive")).read_back_equal
+    await store.put("asset", b"x", PLAIN)
+    with pytest.raises(ArchivedError):
+        async with store.get("asset"):
+            pass
 
 
 async def test_no_prefix(seaweed_endpoint: str, stack: AsyncExitStack) -> None:

@@ -177,7 +177,9 @@ class Manifest:
                 return
 
     async def _put(self, key: str, body: bytes, condition: Absent | Unchanged) -> None:
-        await self._store.put(key, body, Attributes("application/json", {MARKER: str(VERSION)}), condition)
+        await self._store.put(
+            key, body, Attributes("application/json", {MARKER: str(VERSION)}, storage_class=""), condition
+        )
 
     async def _remove_pages(self, named: set[str]) -> None:
         async for page in self._store.list(PAGES):

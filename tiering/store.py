@@ -106,7 +106,7 @@ class Attributes:
     """What travels with an object: `metadata` names and values are ASCII, 2 KiB in all.
 
     `tags` are for whoever looks at the store itself: some have no such thing, none gives them back. `storage_class` is
-    None where the store is to choose; most have only one.
+    None for that of the store's settings, and empty for what the store itself does without a word; most have only one.
     """
 
     content_type: str = "application/octet-stream"

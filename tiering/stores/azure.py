@@ -21,7 +21,7 @@ from tiering.stores.azure_signer import AzureSigner
 from tiering.stores.notes import MARK, unmarked
 from tiering.stores.rest import Request, md5_of
 from tiering.stores.rest_store import RestStore, Seen
-from tiering.stores.rules import PAGE, check_etag, check_key
+from tiering.stores.rules import PAGE, check_etag, check_key, class_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -70,7 +70,7 @@ class AzureStore(RestStore):
         """See Store."""
         check_key(key)
         headers = {
-            **self.described(attributes),
+            **self.described(key, attributes),
             **await self.conditions(key, condition),
             "x-ms-blob-type": "BlockBlob",
             "Content-MD5": base64.b64encode(await md5_of(body)).decode(),
@@ -84,7 +84,7 @@ class AzureStore(RestStore):
         check_key(key)
         seen = await self.look(source)
         check_etag(source, etag, seen.info.etag)
-        said = self.described(attributes)
+        said = self.described(key, attributes)
         metadata = {name: value for name, value in said.items() if name.startswith(_META)}
         headers = metadata or {f"{_META}{_encoded(MARK)}": _NOTHING}
         if source == key:
@@ -136,11 +136,11 @@ class AzureStore(RestStore):
         """Return the target that means a blob."""
         return self._dialect.place(self.full(key), **query)
 
-    def described(self, attributes: Attributes) -> dict[str, str]:
+    def described(self, key: str, attributes: Attributes) -> dict[str, str]:
         """Return attributes as headers. The names of metadata have no hyphen here; tags are left out."""
         headers = {f"{_META}{_encoded(name)}": value for name, value in attributes.metadata.items()}
         headers["x-ms-blob-content-type"] = attributes.content_type
-        tier = attributes.storage_class or self.settings.storage_class
+        tier = class_of(key, attributes, self.settings.storage_class)
         return headers if tier is None else {**headers, "x-ms-access-tier": tier.capitalize()}
 
     async def conditions(self, key: str, condition: Condition) -> dict[str, str]:
@@ -159,7 +159,7 @@ class AzureStore(RestStore):
                 headers["x-ms-blob-content-md5"] = base64.b64encode(bytes.fromhex(seen.info.etag)).decode()
             await self.ask(Request("PUT", self.place(key, comp="properties"), headers), key)
         tier = attributes.storage_class
-        if tier is not None and not is_moved:
+        if tier and not is_moved:
             await self.ask(Request("PUT", self.place(key, comp="tier"), {"x-ms-access-tier": tier.capitalize()}), key)
         return await self.head(key)
 

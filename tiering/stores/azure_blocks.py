@@ -62,7 +62,7 @@ class Blocks:
         check_parts(note.key, parts, await self.list(note.key, upload_id))
         names = "".join(f"<Uncommitted>{_name(upload_id, part)}</Uncommitted>" for part in parts)
         document = f'<?xml version="1.0" encoding="utf-8"?><BlockList>{names}</BlockList>'
-        headers = {**self._store.described(marked(note.attributes, upload_id)), **conditions}
+        headers = {**self._store.described(note.key, marked(note.attributes, upload_id)), **conditions}
         target = self._store.place(note.key, comp="blocklist")
         await self._store.ask(Request("PUT", target, headers, (document.encode(),)), note.key)
 

@@ -20,7 +20,7 @@ from tiering.stores.gcs_signer import GcsSigner
 from tiering.stores.notes import MARK, unmarked
 from tiering.stores.rest import Reply, Request, md5_of
 from tiering.stores.rest_store import RestStore, Seen
-from tiering.stores.rules import PAGE, check_etag, check_key
+from tiering.stores.rules import PAGE, check_etag, check_key, class_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -78,7 +78,7 @@ class GcsStore(RestStore):
         token = ""
         while True:
             target = self.place(source, action, ifSourceGenerationMatch=seen.version, rewriteToken=token)
-            answer = await self._told(self.documented("POST", target, self.described(attributes)), source)
+            answer = await self._told(self.documented("POST", target, self.described(key, attributes)), source)
             if answer.get("done", True):
                 return await self.head(key)
             token = answer["rewriteToken"]
@@ -93,7 +93,7 @@ class GcsStore(RestStore):
         self, key: str, body: bytes, attributes: Attributes, expected: str | None, md5: bytes
     ) -> ObjectInfo:
         """Write an object that has this MD5 over the expected generation: "" is none, None whatever is there."""
-        said = {**self.described(attributes), "name": self.full(key), "md5Hash": base64.b64encode(md5).decode()}
+        said = {**self.described(key, attributes), "name": self.full(key), "md5Hash": base64.b64encode(md5).decode()}
         boundary = uuid.uuid4().hex
         head = f"--{boundary}\r\nContent-Type: application/json\r\n\r\n{json.dumps(said)}\r\n--{boundary}\r\n"
         head += f"Content-Type: {attributes.content_type}\r\n\r\n"
@@ -134,10 +134,10 @@ class GcsStore(RestStore):
         """See RestStore."""
         return Request("GET", self._dialect.place(maxResults=1, fields="kind"), lists=True)
 
-    def described(self, attributes: Attributes) -> dict[str, Any]:
+    def described(self, key: str, attributes: Attributes) -> dict[str, Any]:
         """Return attributes as the service wants them. Tags are none of its things."""
         said: dict[str, Any] = {"contentType": attributes.content_type, "metadata": dict(attributes.metadata)}
-        storage_class = attributes.storage_class or self.settings.storage_class
+        storage_class = class_of(key, attributes, self.settings.storage_class)
         return said if storage_class is None else {**said, "storageClass": storage_class}
 
     def documented(self, method: str, target: str, document: object) -> Request:

@@ -75,7 +75,7 @@ class Parts:
     async def _compose(self, names: Sequence[str], key: str, attributes: Attributes, expected: str | None) -> None:
         said: dict[str, Any] = {
             "sourceObjects": [{"name": self._store.full(name)} for name in names],
-            "destination": self._store.described(attributes),
+            "destination": self._store.described(key, attributes),
         }
         target = self._store.place(key, "/compose", **generation(expected))
         await self._store.ask(self._store.documented("POST", target, said), key)

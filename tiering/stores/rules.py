@@ -6,13 +6,14 @@ import hashlib
 import re
 from typing import TYPE_CHECKING, Final
 
+from tiering.bucket.wishes import ARCHIVED
 from tiering.keys import KEY_BYTES, RESERVED
 from tiering.store import Absent, CorruptError, PreconditionError, RefusedError, Unchanged
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tiering.store import Condition, ObjectInfo, Part
+    from tiering.store import Attributes, Condition, ObjectInfo, Part
 
 PAGE: Final = 1000
 """Objects in one page of a listing."""
@@ -91,3 +92,13 @@ def check_md5(key: str, body: bytes, md5: bytes) -> str:
     if etag != md5.hex():
         raise CorruptError(f"{key}: the MD5 of the bytes received is {etag}, not {md5.hex()}", key=key)
     return etag
+
+
+def class_of(key: str, attributes: Attributes, default: str | None) -> str | None:
+    """Return the storage class to write an object in, None where nothing is to be said.
+
+    What is ours, and no asset, is in no archive, whatever the `default`: it is to be read again at any time.
+    """
+    if attributes.storage_class is not None:
+        return attributes.storage_class or None
+    return None if key.startswith(RESERVED) and default in ARCHIVED else default

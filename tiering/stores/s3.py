@@ -18,7 +18,7 @@ from tiering.store import (
     UnavailableError,
     Unchanged,
 )
-from tiering.stores.rules import PAGE, body_length, check_condition, check_etag, is_listed, multipart_etag
+from tiering.stores.rules import PAGE, body_length, check_condition, check_etag, class_of, is_listed, multipart_etag
 from tiering.stores.s3_connection import connected
 from tiering.stores.s3_errors import FOREIGN, read_answer, translate
 from tiering.stores.s3_requests import SLOWEST, Requests, quoted, unquoted
@@ -127,7 +127,7 @@ class S3Store:
         try:
             with self._requests.translated(key, Fare.WRITE):
                 result = self._requests.prompt.put(
-                    full, body, attributes=self._headers(attributes), mode=_mode(condition), use_multipart=False
+                    full, body, attributes=self._headers(key, attributes), mode=_mode(condition), use_multipart=False
                 )
         except NotFoundError as error:
             raise PreconditionError(f"{key}: there is no object any more", key=key) from error
@@ -267,7 +267,7 @@ class S3Store:
             result = await self._bucket.put_async(
                 full,
                 body,
-                attributes=self._headers(attributes),
+                attributes=self._headers(key, attributes),
                 tags=dict(attributes.tags) or None,
                 mode=_mode(condition),
                 use_multipart=False,
@@ -301,9 +301,9 @@ class S3Store:
             return False
         return await self._present_etag(key) == multipart_etag(parts)
 
-    def _headers(self, attributes: Attributes) -> Headers:
+    def _headers(self, key: str, attributes: Attributes) -> Headers:
         headers: Headers = {"Content-Type": attributes.content_type, **attributes.metadata}
-        storage_class = attributes.storage_class or self._requests.settings.storage_class
+        storage_class = class_of(key, attributes, self._requests.settings.storage_class)
         if storage_class is not None:
             headers["Storage-Class"] = storage_class
         return headers

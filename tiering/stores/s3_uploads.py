@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlencode
 
 from tiering.store import Absent, NotFoundError, Part, PendingUpload, RefusedError, Unchanged
-from tiering.stores.rules import check_part_number, multipart_etag
+from tiering.stores.rules import check_part_number, class_of, multipart_etag
 from tiering.stores.s3_body import Pieces
 from tiering.stores.s3_requests import SLOWEST, quoted, unquoted
 from tiering.workers import for_each
@@ -45,7 +45,7 @@ class Uploads:
             key,
             needs="UploadId",
             Key=self._requests.full(key),
-            **self._sent_with(attributes),
+            **self._sent_with(key, attributes),
         )
         return str(answer["UploadId"])
 
@@ -162,7 +162,7 @@ class Uploads:
             MetadataDirective="REPLACE",
             **self._copied_from(source),
             **_retagged(source, attributes),
-            **self._sent_with(attributes),
+            **self._sent_with(key, attributes),
         )
 
     async def copy_alike(self, source: ObjectInfo, attributes: Attributes) -> None:
@@ -222,10 +222,10 @@ class Uploads:
         place = {"Bucket": self._requests.settings.bucket, "Key": self._requests.full(source.key)}
         return {"CopySource": place, "CopySourceIfMatch": quoted(source.etag)}
 
-    def _sent_with(self, attributes: Attributes) -> dict[str, Any]:
+    def _sent_with(self, key: str, attributes: Attributes) -> dict[str, Any]:
         settings = self._requests.settings
         optional = {
-            "StorageClass": attributes.storage_class or settings.storage_class,
+            "StorageClass": class_of(key, attributes, settings.storage_class),
             "ServerSideEncryption": settings.sse,
             "SSEKMSKeyId": settings.kms_key,
             "Tagging": urlencode(attributes.tags) or None,
