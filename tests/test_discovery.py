@@ -119,9 +119,13 @@ async def test_what_is_not_ours_is_left_out(place: Place) -> None:
 @pytest.mark.parametrize("operation", ["list", "head"])
 @pytest.mark.parametrize("error", [UnavailableError("503"), CredentialsError("403"), RefusedError("no such bucket")])
 async def test_it_is_tried_until_it_was_done(
-    place: Place, monkeypatch: pytest.MonkeyPatch, operation: str, error: Exception
+    place: Place,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    operation: str,
+    error: Exception,
 ) -> None:
-    """Whatever is wrong with the store, the daemon lives on; and until then nobody is told that an asset is unknown."""
+    """Whatever is wrong with the store is said once, and the daemon lives on; until then no asset is unknown."""
     async with place.core() as core:
         await core.cold("a", CONTENT)
     forget(place)
@@ -136,6 +140,7 @@ async def test_it_is_tried_until_it_was_done(
         assert not core.pacer.is_reachable
         with pytest.raises(UnavailableError):
             await core.tiers.find(RelPath("a"))
+        assert len([record for record in caplog.records if "cannot be listed" in record.message]) == 1
         core.store.script = []
         await running
         assert core.discovery.done.is_set()
