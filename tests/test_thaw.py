@@ -11,6 +11,7 @@ import pytest
 from buckets import NAME, Bucket
 from core import a_place
 
+from index.asset import RelPath
 from index.lifecycle import State
 from tiering.answers import Selection
 from tiering.outcome import ConflictError, RestoringError
@@ -96,6 +97,9 @@ async def test_it_is_asked_for_once(core: Core, archive: Archive, storage_class:
     assert all(abs(answer.expected - now - hours * HOUR) < 60 for answer in answers)
     assert archive.asked == {"look a": 1, "restore a": 1}
     assert core.store.calls["get"] == 1
+    explained = await core.inspector.explain(RelPath("a"))
+    assert explained.next == "is promoted once it is out of its archive"
+    assert "was asked for" in explained.reasons[0]
     assert await core.state("a") is State.COLD
     with pytest.raises(RestoringError):
         await core.read("a")

@@ -160,7 +160,7 @@ class Inspector:
             case State.REPLICATED:
                 return self._outlook_replicated(asset, now)
             case State.COLD:
-                return "is promoted when it is asked for", ["its bytes are in the store"]
+                return self._outlook_cold(asset)
             case State.DEMOTING if why := self._keeper.waits_because(asset):
                 return "is demoted", [why]
             case State.DAMAGED:
@@ -182,6 +182,12 @@ class Inspector:
         preferred = preference(self._planner.rules, asset, now=now)
         later = [f"the rule '{preferred.text}' has it leave after others"] if preferred else []
         return "may be demoted", [idle, *later, self._keeper.pressure()]
+
+    def _outlook_cold(self, asset: Asset) -> tuple[str, list[str]]:
+        why = self._promoter.waits_because(asset)
+        if why:
+            return "is promoted once it is out of its archive", [why]
+        return "is promoted when it is asked for", ["its bytes are in the store"]
 
     def _outlook_unprotected(self, asset: Asset, now: float) -> tuple[str, list[str]]:
         failure = asset.failure

@@ -118,6 +118,14 @@ class Promoter:
             del self._arrivals[arrival.asset.id]
             arrival.fail(asyncio.CancelledError())
 
+    def waits_because(self, asset: Asset) -> str:
+        """Return what an asset waits for that was asked for out of an archive; nothing of any other."""
+        try:
+            self._thaw.check(asset)
+        except RestoringError as error:
+            return str(error)
+        return ""
+
     async def _fly(self, arrival: Arrival) -> None:
         started = self._clock()
         try:
