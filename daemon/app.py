@@ -618,6 +618,7 @@ class Parts:
             faults=self.catalog.faults,
             capabilities=partial(probe, self._store, name=f"{self._root_id}-doctor"),
             uploads=self.catalog.uploads.ids,
+            deaf=lambda: "" if self.mailbox is None else self.mailbox.trouble,
         )
         async with self._examining:  # Two probes at once would find each other's object.
             return await examine(CHECKS, place)

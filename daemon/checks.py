@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from daemon import checks_cdn, checks_disk, checks_host, checks_store
+from daemon import checks_bucket, checks_cdn, checks_disk, checks_host, checks_store
 
 if TYPE_CHECKING:
     from daemon.circumstances import Circumstances
@@ -27,9 +27,9 @@ OF_THE_STORE: Final[tuple[tuple[str, Check[Circumstances]], ...]] = (
     ("clock", checks_store.clock),
     ("proof", checks_store.capabilities),
     ("uploads", checks_store.multiparts),
-    ("bucket", checks_store.bucket),
+    ("bucket", checks_bucket.bucket),
     ("roll-out", checks_store.roll_out),
-    ("queue", checks_store.queue),
+    ("queue", checks_bucket.queue),
     ("CloudFront", checks_cdn.network),
 )
 CHECKS: Final = (*ON_THIS_HOST, *OF_THE_STORE)

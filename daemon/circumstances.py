@@ -41,7 +41,8 @@ class Circumstances:
     """One daemon's place on this host. What only the one who has the index open can tell is asked for by a call.
 
     `faults` reads every page of the index; `capabilities` raises StoreError where the store cannot show them;
-    `uploads` are the ids of multipart uploads that are needed.
+    `uploads` are the ids of multipart uploads that are needed. `deaf` says why the queue of notifications tells
+    nothing, which only a daemon that runs can know.
     """
 
     settings: Settings
@@ -49,6 +50,7 @@ class Circumstances:
     faults: Callable[[], Awaitable[Sequence[str]]]
     capabilities: Callable[[], Awaitable[Capabilities]]
     uploads: Callable[[], Awaitable[Collection[str]]]
+    deaf: Callable[[], str] = str
 
     @property
     def root(self) -> Path:

@@ -15,13 +15,14 @@ from test_bucket_setup import connect
 from test_end_to_end_guards import mounted
 from uploads import ABLE
 
-from daemon import checks_disk, checks_host, checks_store
+from daemon import checks_bucket, checks_disk, checks_host, checks_store
 from daemon.circumstances import Circumstances, HeldError, Walk
 from daemon.doctor import Verdict, examine
 from daemon.settings import Settings
 from index.catalog import Catalog
 from index.checkup import faults_of_closed
 from index.errors import CatalogError
+from tiering.bucket.documents import NOTIFICATION
 from tiering.bucket.place import make
 from tiering.store import Attributes, CredentialsError, RefusedError, UnavailableError
 from tiering.stores.faulty import Fail, FaultyStore
@@ -401,7 +402,7 @@ async def test_uploads_that_nobody_finishes(tmp_path: Path, monkeypatch: pytest.
 
 async def test_the_queue_of_notifications(tmp_path: Path, moto_endpoint: str, credentials: None) -> None:
     """None is well; one that is there lacks dead letters, and a bucket that feeds it; one that is not there fails."""
-    assert await verdicts(checks_store.queue, a_place(tmp_path)) == [OK]
+    assert await verdicts(checks_bucket.queue, a_place(tmp_path)) == [OK]
     sqs = boto3.client("sqs", endpoint_url=moto_endpoint, region_name="us-east-1")
     url = sqs.create_queue(QueueName="media")["QueueUrl"]
     sqs.close()
@@ -412,7 +413,12 @@ async def test_the_queue_of_notifications(tmp_path: Path, moto_endpoint: str, cr
         for name, expected in ((url, [OK, WARNING, WARNING]), (f"{url}-x", [FAILED])):
             store = place.settings.store.model_copy(update={"events_queue": name})
             there = replace(place, settings=place.settings.model_copy(update={"store": store}))
-            assert await verdicts(checks_store.queue, there) == expected
+            assert await verdicts(checks_bucket.queue, there) == expected
+        entry = {"TopicArn": "arn:aws:sns:us-east-1:123456789012:t", "Events": ["s3:ObjectCreated:*"]}
+        await NOTIFICATION.write(bucket.requests, {"TopicConfigurations": [entry]})
+        store = place.settings.store.model_copy(update={"events_queue": url})
+        there = replace(place, settings=place.settings.model_copy(update={"store": store}), deaf=lambda: "no bell")
+        assert [verdict for verdict, said in await found(checks_bucket.queue, there) if "no bell" in said] == [WARNING]
 
 
 @pytest.mark.parametrize(
@@ -433,6 +439,6 @@ async def test_objects_that_keep_their_class(tmp_path: Path, said: dict[str, Any
     place = a_place(tmp_path)
     store = place.settings.store.model_copy(update=said)
     place = replace(place, settings=place.settings.model_copy(update={"store": store}))
-    warned = [message for verdict, message in await found(checks_store.bucket, place) if verdict is WARNING]
+    warned = [message for verdict, message in await found(checks_bucket.bucket, place) if verdict is WARNING]
     assert len(warned) == (told is not None)
     assert all(told in message for message in warned if told)
