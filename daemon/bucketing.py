@@ -67,7 +67,7 @@ async def carry_out(settings: Settings, survey: Survey, tell: Callable[[Step], N
 
 
 async def policy(settings: Settings, *, for_setup: bool) -> dict[str, Any]:
-    """Return the smallest rights that serve. Nothing is sent."""
+    """Return the smallest rights that serve."""
     async with _opened(settings) as (_, store):
         wished, key = wishes(settings, store.requests), store.requests.settings.kms_key
         return setup_policy(wished, kms_key=key) if for_setup else daemon_policy(wished, kms_key=key)
