@@ -7,7 +7,7 @@ STAMP := .venv/.ready
 TOOLS := strace systemd-analyze zsh fish
 # Programs of the operating system that the tests use; on Debian each is in the package of its name's first word.
 
-.PHONY: help setup tools prometheus run test lint types contracts check torture azurite demo deb rehearsal browser diagrams site bench lock format clean
+.PHONY: help setup tools prometheus run test lint types contracts check torture azurite demo deb rehearsal browser dashboard diagrams site bench lock format clean
 
 help: ## say what there is
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-10s %s\n", $$1, $$2}' Makefile
@@ -79,6 +79,9 @@ rehearsal: deb ## install that on a clean Debian with a systemd of its own, use,
 browser: setup ## look at the page in Chromium, and take its pictures for docs/
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements/browser.txt
 	PYTHONPATH=.:tests $(BIN)/python tests/browser.py
+
+dashboard: setup prometheus ## draw the Grafana dashboard over a daemon at work, for docs/, which takes three minutes
+	PYTHONPATH=.:tests $(BIN)/python tests/dashboard.py
 
 diagrams: setup ## draw the diagrams of the pages in Chromium, for the site
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements/browser.txt

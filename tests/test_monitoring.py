@@ -6,11 +6,16 @@ import importlib.util
 import json
 import re
 import subprocess
+import sys
+import threading
 import time
 import urllib.parse
 import urllib.request
 from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs, urlsplit
+from xml.etree import ElementTree as ET
 
 import pytest
 from fake_tiers import status
@@ -108,23 +113,65 @@ def ask(promtool: Path, *words: str | Path) -> None:
 
 def test_the_dashboard_is_what_its_script_writes() -> None:
     """Run monitoring/dashboard.py after a change of it."""
-    spec = importlib.util.spec_from_file_location("dashboard", MONITORING / "dashboard.py")
+    assert (MONITORING / "dashboard.json").read_text(encoding="utf-8") == script("dashboard").text()
+
+
+def script(name: str) -> Any:
+    """Return a script of monitoring/ as a module."""
+    spec = importlib.util.spec_from_file_location(f"monitoring_{name}", MONITORING / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
-    script = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(script)
-    assert (MONITORING / "dashboard.json").read_text(encoding="utf-8") == script.text()
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[module.__name__] = module  # Where dataclasses look for it.
+    spec.loader.exec_module(module)
+    return module
+
+
+class Recorded(BaseHTTPRequestHandler):
+    """A Prometheus of which the answers are known: one series for all, and none for what has a state."""
+
+    def do_GET(self) -> None:
+        """Answer a range."""
+        asked = parse_qs(urlsplit(self.path).query)
+        begin = float(asked["start"][0])
+        values = [[begin, "0.5"], [begin + 1, "NaN"], [begin + 2, "4096"]]
+        series = [] if "state=" in asked["query"][0] else [{"metric": {"result": "<hit>"}, "values": values}]
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(json.dumps({"data": {"result": series}}).encode())
+
+    def log_message(self, *_: object) -> None:  # type: ignore[override]
+        """Say nothing."""
+
+
+def test_the_dashboard_is_drawn_without_grafana() -> None:
+    """Every panel in its place, every series by its name; what has no answer says so."""
+    draw = script("picture")
+    with ThreadingHTTPServer(("127.0.0.1", 0), Recorded) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            picture = draw.picture(f"http://127.0.0.1:{server.server_port}", draw.Span(1000.0, 1010.0))
+        finally:
+            server.shutdown()
+            thread.join()
+    texts = [each.text for each in ET.fromstring(picture).iter("{http://www.w3.org/2000/svg}text")]
+    panels = [name.rpartition(", ")[0] for name in expressions()]
+    assert set(panels) < set(texts)
+    assert "<hit>" in texts
+    assert texts.count("no data") == 2  # Stuck and damaged.
+    assert "nan" not in picture
 
 
 class Prometheus:
     """A server that scrapes one daemon every half second."""
 
     def __init__(self, port: int) -> None:
-        self._url = f"http://127.0.0.1:{port}/api/v1/"
+        self.url = f"http://127.0.0.1:{port}"
 
     def get(self, path: str, **parameters: str) -> Any:
         """Return what it answers; None while it does not."""
-        url = f"{self._url}{path}?{urllib.parse.urlencode(parameters)}"
+        url = f"{self.url}/api/v1/{path}?{urllib.parse.urlencode(parameters)}"
         try:
             with urllib.request.urlopen(url, timeout=PATIENCE_SECONDS) as answer:
                 return json.load(answer)["data"]
