@@ -91,10 +91,11 @@ def set_aside(path: Path, why: str) -> Path:
 async def mark_root(catalog: Catalog, tree: Tree) -> tuple[str, bool]:
     """Return the id that the root must carry, and whether both root and index are brand new.
 
-    An index that knows a root never marks another one: an unmounted disk must not look new.
+    An index that knows assets never marks another root: an unmounted disk must not look new. One that knows none was
+    begun before its root was configured.
     """
     known = await catalog.recall(ROOT)
-    if known is not None:
+    if known is not None and any(catalog.totals.assets.values()):
         return known, False
     marker = tree.read_marker()
     root_id = marker or uuid.uuid4().hex

@@ -97,10 +97,23 @@ async def test_a_new_root_is_marked_once(tmp_path: Path) -> None:
     await catalog.close()
 
 
-async def test_an_index_that_knows_a_root_never_marks_another(tmp_path: Path) -> None:
+async def test_an_index_that_knows_no_asset_takes_another_root(tmp_path: Path) -> None:
+    """A package starts where nothing is configured yet; the root that is named on the first day is no lost disk."""
+    catalog = await Catalog.open(tmp_path / "index.db")
+    first, _ = await mark_root(catalog, make_tree(tmp_path / "media"))
+    tree = make_tree(tmp_path / "configured")
+    second, is_new = await mark_root(catalog, tree)
+    assert (tree.read_marker(), is_new) == (second, True)
+    assert second != first
+    assert await mark_root(catalog, tree) == (second, False)
+    await catalog.close()
+
+
+async def test_an_index_that_knows_assets_never_marks_another_root(tmp_path: Path) -> None:
     """The disk is not mounted: what is there instead must not be taken for ours, or all would look deleted."""
     catalog = await Catalog.open(tmp_path / "index.db")
     root_id, _ = await mark_root(catalog, make_tree(tmp_path / "media"))
+    await bring_to(catalog, State.NEW, "a")
     empty = make_tree(tmp_path / "mountpoint")
     assert await mark_root(catalog, empty) == (root_id, False)
     assert empty.read_marker() is None
