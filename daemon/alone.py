@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 FILE_THREADS: Final = 12
+_OPTIONS: Final = {"TIERD_CACHE__ROOT": "--cache-dir", "TIERD_STORE__URL": "--store"}
 
 
 class Ground(NamedTuple):
@@ -56,7 +57,14 @@ def ground(named: Path | None, *, root: Path | None = None, store: str | None = 
         overrides["TIERD_CACHE__ROOT"] = str(root.absolute())
     if store is not None:
         overrides["TIERD_STORE__URL"] = store
-    found = config.load(named, {**os.environ, **overrides})
+    try:
+        found = config.load(named, {**os.environ, **overrides})
+    except config.ConfigError as error:
+        # The variables are ours: who asked knows them as options.
+        told = (
+            each._replace(where=_OPTIONS[each.where]) if each.where in overrides else each for each in error.problems
+        )
+        raise config.ConfigError(tuple(told)) from error
     is_usual = True
     if overrides:
         usual, _ = config.judge(sources.find_file(named, os.environ), os.environ)

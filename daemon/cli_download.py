@@ -76,6 +76,9 @@ def _fetch(given: Options, client: Client, path: str, output: str | None) -> Non
         sys.stdout.flush()
         return
     target = _target(path, output)
+    if not target.parent.is_dir():
+        # Said before anything is promoted for it.
+        raise TierdError("file", f"{target.parent} is not a directory", "make it, or name another file")
     if given.dry_run:
         _report(given, path, target, client.asset(path)["size"])
         return

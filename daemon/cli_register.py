@@ -2,7 +2,7 @@
 
 import csv
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -16,6 +16,8 @@ from daemon.cli_options import Code, asset_path, attempt, options, outcome_of, s
 from daemon.client import TierdError
 
 TAG: Final = "tag."
+FIELD: Final = "field."
+"""Fields need it not: it is for who writes them as tags are written."""
 _TEXTS: Final = str | int | float
 
 
@@ -78,17 +80,32 @@ def _rows(source: Path) -> Iterator[Told | dict[str, Any]]:
                 yield _told(row)
             except BadRowError as error:
                 yield outcome_of(f"{source}:{number}", "failed", reason=str(error))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise TierdError("file", f"{source} cannot be read: {error}", "") from error
+    except OSError as error:
+        raise TierdError("file", f"{source} cannot be read: {error.strerror}", "") from error
 
 
 def _csv_rows(source: Path) -> Iterator[tuple[int, object]]:
-    with source.open(encoding="utf-8-sig", newline="") as file:
+    with source.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
         reader = csv.DictReader(file, strict=True)
-        if "path" not in (reader.fieldnames or ()):
+        if "path" not in _heading(reader):
             raise TierdError("file", f"{source} has no column path", "its first line should name the columns")
-        for row in reader:
+        while True:
+            try:
+                row = next(reader, None)
+            except csv.Error as error:
+                # The next line is read as if nothing had been.
+                yield reader.reader.line_num, error
+                continue
+            if row is None:
+                return
             yield reader.line_num, _of_columns(row)
+
+
+def _heading(reader: "csv.DictReader[str]") -> Collection[str]:
+    try:
+        return reader.fieldnames or ()
+    except csv.Error:
+        return ()
 
 
 def _of_columns(row: dict[str, Any]) -> object:
@@ -99,13 +116,13 @@ def _of_columns(row: dict[str, Any]) -> object:
     return {
         "path": row["path"],
         "type": row.get("type") or None,
-        "fields": {name: value for name, value in said.items() if not name.startswith(TAG)},
+        "fields": {name.removeprefix(FIELD): value for name, value in said.items() if not name.startswith(TAG)},
         "tags": {name.removeprefix(TAG): value for name, value in said.items() if name.startswith(TAG)},
     }
 
 
 def _json_rows(source: Path) -> Iterator[tuple[int, object]]:
-    with source.open(encoding="utf-8-sig") as file:
+    with source.open(encoding="utf-8-sig", errors="surrogateescape") as file:
         for number, line in enumerate(file, start=1):
             if line.strip():
                 try:
@@ -115,6 +132,8 @@ def _json_rows(source: Path) -> Iterator[tuple[int, object]]:
 
 
 def _told(row: object) -> Told:
+    if isinstance(row, csv.Error):
+        raise BadRowError(str(row))
     if not isinstance(row, dict):
         raise BadRowError("it is not a row of the heading's cells, or not a JSON object")
     unknown = sorted(row.keys() - {"path", "type", "fields", "tags"})

@@ -222,7 +222,7 @@ def test_a_file_that_cannot_be_written(stub: Stub, tierd: Run) -> None:
     """A local failure is said in one line and ends with 1."""
     stub.answers["GET /v1/content/a"] = content(b"12345")
     assert tierd("get", "a", "-o", "no/such/a") == 1
-    assert "No such file or directory" in tierd.err
+    assert "no/such is not a directory" in tierd.err
 
 
 # Looking
@@ -785,6 +785,13 @@ def test_get_asks_before_it_replaces(stub: Stub, tierd: Run) -> None:
     assert Path("a").read_text() == "12345"
 
 
+def test_get_asks_for_nothing_that_has_no_place(stub: Stub, tierd: Run) -> None:
+    """A directory that is not there is said before anything is promoted."""
+    assert tierd("get", "a", "--output", "nowhere/a") == 1
+    assert "nowhere is not a directory" in tierd.err
+    assert stub.requests == []
+
+
 @pytest.mark.parametrize("name", ["d/a", "prefix/d/a", "s3://bucket/prefix/d/a"])
 def test_download_by_path_key_or_url(stub: Stub, tierd: Run, name: str) -> None:
     """An asset is found by whatever names it."""
@@ -891,7 +898,16 @@ def test_register_from_a_file(stub: Stub, tierd: Run) -> None:
         "PUT /v1/assets/a": put,
         "PUT /v1/assets/b": error(400, "bad-metadata", "season of a artifact cannot be 'x'", ""),
     }
-    Path("t.csv").write_text('path,type,season,tag.mood\na,artifact,5,"calm, dark"\nb,artifact,x,\n,,,\na,b\na,,,\n')
+    rows = [
+        "path,type,field.season,tag.mood",
+        'a,artifact,5,"calm, dark"',
+        "b,artifact,x,",
+        ",,,",
+        "a,b",
+        '"a"b,,,',
+        "a,,,",
+    ]
+    Path("t.csv").write_text("\n".join([*rows, '"a,,,']))
     assert tierd("register", "--from", "t.csv") == 4
     assert [request.body for request in said] == [
         {"type": "artifact", "fields": {"season": "5"}, "tags": {"mood": "calm, dark"}},
@@ -902,9 +918,14 @@ def test_register_from_a_file(stub: Stub, tierd: Run) -> None:
         ["b", "failed"],
         ["t.csv:4", "failed"],
         ["t.csv:5", "failed"],
+        ["t.csv:6", "failed"],
         ["a", "done"],
+        ["t.csv:8", "failed"],
     ]
     said.clear()
+    Path("t.csv").write_bytes(b"path,color\na\xff,red\n")
+    tierd("register", "--from", "t.csv")
+    assert stub.requests[-1].target == "/v1/assets/a%FF"
     rows = [
         '{"path": "a", "type": "artifact", "fields": {"season": 5}}',
         "",
