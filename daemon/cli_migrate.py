@@ -17,6 +17,7 @@ _REST: Final = (
     ("elsewhere", "are not where the layout to migrate from has them"),
     ("waiting", "have no proven remote copy at rest: their upload takes them where they should be"),
     ("unplaceable", "stay until they are uploaded anew: only their content can tell their key"),
+    ("outside", "are left as they are: [store] mode does not let them into the store"),
 )
 
 Source = Annotated[str | None, typer.Option("--from", help="Only what is where this layout has it.", metavar="LAYOUT")]

@@ -116,6 +116,7 @@ class MigrationPlan(Model):
     elsewhere: int
     waiting: int
     unplaceable: int
+    outside: int
     collisions: int
     examples: list[Move]
 

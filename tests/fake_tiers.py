@@ -382,7 +382,7 @@ class FakeMigration:
 MOVE = Move(id=AssetId("0" * 32), path=RelPath("a\udcff"), key="old", to="new", why="it is stuck")
 MIGRATED = MigrationReport(
     plan=MigrationPlan(
-        moves=2, bytes=20, placed=1, elsewhere=1, waiting=1, unplaceable=0, collisions=1, examples=(MOVE,)
+        moves=2, bytes=20, placed=1, elsewhere=1, waiting=1, unplaceable=0, outside=0, collisions=1, examples=(MOVE,)
     ),
     moved=1, failed=1, failures=(MOVE,), pruned=1, pruned_bytes=10, kept=1,
 )  # fmt: skip

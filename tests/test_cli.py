@@ -617,7 +617,7 @@ def test_drain(stub: Stub, tierd: Run) -> None:
 
 MOVE = {"path": "a", "href": "a", "key": "a", "to": "other/a", "why": ""}
 PLAN: dict[str, Any] = {"moves": 2, "bytes": 20, "placed": 3, "elsewhere": 0, "waiting": 1, "unplaceable": 0}
-PLAN |= {"collisions": 1, "examples": [MOVE]}
+PLAN |= {"outside": 5, "collisions": 1, "examples": [MOVE]}
 MIGRATED: dict[str, Any] = {"plan": PLAN, "moved": 0, "failed": 0, "failures": []}
 MIGRATED |= {"pruned": 0, "pruned_bytes": 0, "kept": 0}
 
@@ -631,6 +631,7 @@ def test_migrate_plan(stub: Stub, tierd: Run) -> None:
     assert tierd.out == "a\ta\tother/a\t\n"
     assert "2 (20 B), copied" in tierd.err
     assert "1 have no proven remote copy" in tierd.err
+    assert "5 are left as they are: [store] mode" in tierd.err
     assert "would remove 4 superseded objects (9 B); 1 stay" in tierd.err
     assert tierd("migrate", "run", "--dry-run") == 0
     assert stub.requests[-1].body == {"source": None, "target": None, "prune": False, "dry_run": True}

@@ -20,6 +20,7 @@ from tiering.layouts import named
 from tiering.metadata import Passport
 from tiering.outcome import ConflictError
 from tiering.pruner import is_superseded
+from tiering.rollout import Mode, Rollout
 from tiering.store import Attributes, RefusedError, UnavailableError
 from tiering.stores.faulty import Fail
 
@@ -119,6 +120,16 @@ async def test_a_plan_is_for_any_layout_and_a_run_for_the_one_that_holds(place: 
             await core.migration.run(None, "episodic", prune=False)
 
 
+async def test_what_was_moved_once_can_be_moved_to_where_keys_are_checksums(place: Place) -> None:
+    """The copy's ETag is still the MD5 of the content."""
+    await fill(place)
+    async with place.core(layout=EPISODIC) as core:
+        await run(core)
+        plan = (await last(core.migration.plan(None, "dated", prune=False))).plan
+        assert (plan.moves, plan.unplaceable) == (3, 0)
+        assert [move.path for move in plan.examples if move.to.startswith("cache/")] == ["plain.txt"]
+
+
 async def test_only_what_is_where_the_former_layout_has_it(place: Place) -> None:
     """What somebody has put elsewhere stays there."""
     await fill(place)
@@ -136,6 +147,18 @@ async def test_what_cannot_follow_is_named_with_the_reason(place: Place) -> None
         report = await run(core)
         assert (report.moved, report.failed) == (2, 1)
         assert [move.why for move in report.failures] == ["it lies in an archive"]
+
+
+async def test_what_the_roll_out_leaves_out_has_not_failed(place: Place) -> None:
+    """Its remote copy of an earlier time stays where it is, and nobody tries to move it."""
+    await fill(place)
+    some = Rollout.of(Mode.HYBRID, 50.0)
+    inside = sum(map(some.covers, (A, B, RelPath("plain.txt"))))
+    async with place.core(layout=EPISODIC, rollout=some) as core:
+        report = await run(core)
+        assert (report.moved, report.failed, report.plan.outside) == (inside, 0, 3 - inside)
+        assert await core.catalog.count_misplaced() == 0
+    assert 0 < inside < 3
 
 
 async def test_what_was_broken_off_is_taken_up(place: Place) -> None:

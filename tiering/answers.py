@@ -305,8 +305,8 @@ class MigrationPlan:
     """What a migration would move: `moves` remote copies of so many `bytes`, and what it would not.
 
     `placed` are where they should be, `elsewhere` not where the layout to migrate from has them, `waiting` have no
-    proven remote copy at rest, `unplaceable` those whose key only their content can tell. `collisions` of the moves
-    find their key taken, and get the next one.
+    proven remote copy at rest, `unplaceable` those whose key only their content can tell, `outside` are left as they
+    are by the roll-out. `collisions` of the moves find their key taken, and get the next one.
     """
 
     moves: int
@@ -315,6 +315,7 @@ class MigrationPlan:
     elsewhere: int
     waiting: int
     unplaceable: int
+    outside: int
     collisions: int
     examples: tuple[Move, ...] = ()
 

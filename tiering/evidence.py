@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 from typing import TYPE_CHECKING
 
+from index.asset import ProofMethod
 from tiering.store import CorruptError, NotFoundError, PreconditionError
 
 if TYPE_CHECKING:
@@ -18,6 +19,11 @@ if TYPE_CHECKING:
 def is_as_proven(info: ObjectInfo, proof: Proof) -> bool:
     """Whether the store says of the object what it said when it was proven."""
     return (info.etag, info.size) == (proof.etag, proof.size)
+
+
+def copied(proof: Proof) -> ProofMethod:
+    """Return what proves a copy that has the ETag and size of a proof. An MD5 stays one: keys may be made of it."""
+    return proof.method if proof.method is ProofMethod.ETAG_MD5 else ProofMethod.COPIED
 
 
 async def read_sha256(

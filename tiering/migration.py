@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from tiering.keys import Layout
     from tiering.pruner import Pruner, Pruning
     from tiering.rekeyer import Rekeyer
+    from tiering.rollout import Rollout
 
 PAGE: Final = 1000
 FACT: Final = "migration"
@@ -54,6 +55,7 @@ class Tally:
     elsewhere: int = 0
     waiting: int = 0
     unplaceable: int = 0
+    outside: int = 0
     collisions: int = 0
     listed: list[Move] = field(default_factory=list)
     taken: set[int] = field(default_factory=set)
@@ -73,7 +75,7 @@ class Tally:
 
     def plan(self) -> MigrationPlan:
         """Return what would be done."""
-        names = ("moves", "bytes", "placed", "elsewhere", "waiting", "unplaceable", "collisions")
+        names = ("moves", "bytes", "placed", "elsewhere", "waiting", "unplaceable", "outside", "collisions")
         return MigrationPlan(
             **{name: getattr(self, name) for name in names}, examples=tuple(self.listed[:MOST_EXAMPLES])
         )
@@ -213,7 +215,7 @@ class Migration:
         tally, after = Tally(), ""
         while page := await self._catalog.in_states(list(State), limit=PAGE, after=after):
             after = page[-1].id
-            moving = _sorted_out(tally, page, to, whence)
+            moving = _sorted_out(tally, page, to, whence, self._rekeyer.rollout)
             taken = await self._catalog.known_keys([keys[0] for _, keys in moving])
             for asset, keys in moving:
                 tally.note(asset, keys, is_taken=keys[0] in taken)
@@ -237,12 +239,15 @@ class Migration:
 
 
 def _sorted_out(
-    tally: Tally, page: Sequence[Asset], target: Layout, source: Layout | None
+    tally: Tally, page: Sequence[Asset], target: Layout, source: Layout | None, rollout: Rollout
 ) -> list[tuple[Asset, tuple[str, ...]]]:
     """Count those that stay; return those that are to move, with the keys that they may have."""
     moving = []
     for asset in page:
         if asset.state is State.GONE:
+            continue
+        if not rollout.covers(asset.path):
+            tally.outside += 1
             continue
         if asset.proof is None or asset.state not in _AT_REST:
             tally.waiting += 1

@@ -19,7 +19,7 @@ from index.asset import Proof, ProofMethod, printable
 from index.changes import Change
 from index.errors import IndexFullError, StaleTransitionError, UnknownAssetError
 from index.lifecycle import Event, State
-from tiering.evidence import is_as_proven, read_sha256
+from tiering.evidence import copied, is_as_proven, read_sha256
 from tiering.keys import Subject
 from tiering.label import Label, fitting
 from tiering.metadata import Passport
@@ -302,7 +302,7 @@ class Rekeyer:
         """Return what proves that the copy holds the content. Raise CorruptError where it does not."""
         if is_as_proven(info, proof):
             is_another = info.key != proof.key and proof.method is not ProofMethod.CLAIMED
-            return ProofMethod.COPIED if is_another else proof.method
+            return copied(proof) if is_another else proof.method
         # Another ETag is another way to count, or other bytes.
         if info.size != proof.size or await read_sha256(self._store, info.key, etag=info.etag) != proof.sha256:
             raise CorruptError(f"{info.key} is not the copy that it should be", key=info.key)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from index.asset import Proof, ProofMethod, printable
 from tiering.classes import Classes
-from tiering.evidence import is_as_proven, read_sha256
+from tiering.evidence import copied, is_as_proven, read_sha256
 from tiering.keys import Subject
 from tiering.label import Label, fitting
 from tiering.metadata import Passport
@@ -287,7 +287,7 @@ class Sender:
             return None
         # Another ETag than the proven one is another way to count, or other bytes: then it must prove itself.
         is_known = is_as_proven(info, proof) and proof.method is not ProofMethod.CLAIMED
-        method = ProofMethod.COPIED if is_known else await self._prove(parcel, info, able)
+        method = copied(proof) if is_known else await self._prove(parcel, info, able)
         return Copy(info, method, "copied") if method is not None else None
 
     async def _adopt(self, parcel: Parcel, there: ObjectInfo, able: Capabilities) -> Copy | None:
