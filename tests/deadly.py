@@ -46,6 +46,7 @@ import tiering.mailbox
 import tiering.manifest
 import tiering.measurer
 import tiering.meter
+import tiering.migration
 import tiering.neighbours
 import tiering.orders
 import tiering.prober
@@ -80,7 +81,7 @@ LABEL: contextvars.ContextVar[tuple[str, ...]] = contextvars.ContextVar("label",
 STORE = ("put", "head", "delete", "copy", "create_upload", "put_part", "complete", "abort", "list_parts")
 COMMITS = (
     *("purged", "remember", "adopt_cold", "touch"),
-    *("describe", "set_pinned", "forget_gone", "prune_events"),
+    *("describe", "set_pinned", "forget_gone", "prune_events", "misplace", "placed"),
 )
 UPLOADS = {"begin": "begin_upload", "add_part": "record_part", "end": "end_upload"}
 FUNCTIONS = (
@@ -379,8 +380,10 @@ def serve(
 
 
 def _forgo_leases() -> None:
-    """Nobody held a lease before this start: else nothing could be demoted for a minute."""
+    """Nobody held a lease before this start: else nothing could be demoted for a minute. What waits looks soon."""
     daemon.app.LEASE_SECONDS = 0.0
+    tiering.rekeyer.BUSY_SECONDS = 0.1
+    tiering.migration.LOOK_SECONDS = 0.05
 
 
 def main() -> int:

@@ -7,11 +7,13 @@ to rest, and everything is read everywhere. `tests/deadly.py` says what the poin
 
 from __future__ import annotations
 
+import itertools
 import random
 import sys
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from daemon_process import MIB, a_directory, sha256
@@ -19,13 +21,16 @@ from doomed import Doomed
 from effort import scaled, seeds
 from holdings import Holdings, audit, lost
 
+from daemon.client import TierdError
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from buckets import Bucket
 
 PART = "R2 kill -9 at every named point"
 SEEDS = seeds(PART, scaled(test=2, quick=4, long=50))
+MOVING_SEEDS = seeds(f"{PART}, migrations", scaled(test=1, quick=3, long=50))
 SMALL = 20
 LARGE = 11 * MIB
 """Three parts."""
@@ -38,6 +43,7 @@ class World:
         self.daemon = daemon
         self.chance = random.Random(seed)
         self.holdings = Holdings()
+        self._layouts = itertools.cycle(["episodic", "mirror"])
         self._names = 0
 
     # What the owner does, whether a daemon runs or not.
@@ -76,6 +82,10 @@ class World:
         for path in self.holdings.files:
             if not (self.daemon.root / path).exists():
                 self.drop(path, self.content())
+
+    def turn(self) -> None:
+        """Name another layout: every remote copy is to move."""
+        self.daemon.set(LAYOUT__NAME=next(self._layouts))
 
     # What makes a daemon pass its points, again and again until it is dead.
 
@@ -146,6 +156,34 @@ class World:
         self.settle(path)
         self.holdings.remove(path)
         self.daemon.client.remove(path)
+
+    def migrate(self) -> Mapping[str, Any]:
+        """Have everything but the large file leave the disk, then all remote copies move and superseded ones go."""
+        small = [path for path in self.holdings.files if path != "large.mov"]
+        self.daemon.client.demote(small)
+        try:
+            *_, last = self.daemon.client.resume_migration()
+        except TierdError as error:
+            if error.status != HTTPStatus.CONFLICT:
+                raise
+            *_, last = self.daemon.client.migrate(prune=True)
+        report: dict[str, Any] = last["report"]
+        return report
+
+    def finish(self) -> None:
+        """Have a migration end, by whoever runs now; nothing has failed."""
+        failed: list[int] = []
+
+        def is_over() -> bool:
+            try:
+                failed.append(self.migrate()["failed"])
+            except TierdError as error:
+                if error.status != HTTPStatus.SERVICE_UNAVAILABLE:
+                    raise
+            return bool(failed)
+
+        self.daemon.wait("the migration is over", is_over)
+        assert failed == [0]
 
     def look(self) -> None:
         """Do nothing: a start is enough."""
@@ -293,6 +331,24 @@ CHAINS: dict[str, Chain] = {
         *both("probe delete"),
     ],
 }
+MIGRATIONS: Chain = [
+    [
+        Step("before commit misplace", World.migrate),
+        Step("after commit misplace", World.migrate),
+        Step("after copy", World.migrate, 3),
+        Step("before commit rekeyed", World.migrate, 3),
+    ],
+    [
+        Step("after commit misplaced", World.migrate, 3),
+        Step("before copy", World.migrate, 3),
+        Step("before commit placed", World.migrate, 2),
+        Step("after commit rekeyed", World.migrate, 2),
+    ],
+    [
+        Step("before delete", World.migrate, 9),
+        Step("after delete", World.migrate, 9),
+    ],
+]
 FIRST_START: Chain = [
     after(Step("before tree mkdir"), "after tree mkdir", "before migrate", "after migrate"),
     after(Step("before commit remember"), "after commit remember", "before tree mark", "after tree mark"),
@@ -350,6 +406,25 @@ def test_killed_at_every_point(world: World, name: str, record_property: Callabl
     world.daemon.wait_replicated(SMALL + 1)
     world.daemon.crash()
     kill(world, in_some_order(CHAINS[name], world.chance))
+    judge(world)
+    record_property("kills", len(world.daemon.deaths))
+
+
+@pytest.mark.parametrize("seed", MOVING_SEEDS)
+def test_killed_while_all_remote_copies_move(world: World, record_property: Callable[[str, object], None]) -> None:
+    """To another layout and back, most of them of cold assets; whoever takes it up in the end has it done."""
+    world.daemon.start()
+    for _ in range(SMALL):
+        world.drop(world.fresh(), world.content())
+    world.drop("large.mov", world.chance.randbytes(LARGE))
+    world.daemon.wait_replicated(SMALL + 1)
+    world.daemon.crash()
+    for steps in world.chance.sample(MIGRATIONS, scaled(test=1, quick=3, long=3)):
+        world.turn()
+        kill(world, steps)
+        world.daemon.start()
+        world.finish()
+        world.daemon.crash()
     judge(world)
     record_property("kills", len(world.daemon.deaths))
 
