@@ -23,6 +23,7 @@ from index import (
     queries,
     records,
     search,
+    sidecars,
     totals,
     twins,
     warmth,
@@ -398,6 +399,7 @@ class Catalog:
         type: str | None,
         fields: Mapping[str, str],
         tags: Mapping[str, str],
+        by_sidecar: bool,
     ) -> Asset:
         """Set all three where nothing was said yet; the upload under way takes them along. Raise UnknownAssetError."""
         columns = {"id": asset_id, **description_columns(type, fields, tags)}
@@ -407,6 +409,8 @@ class Catalog:
             if before.is_described:
                 return before
             raw.execute(queries.DESCRIBE, columns)
+            if by_sidecar:
+                sidecars.say(raw, asset_id, (type, fields, tags))
             return ledger.get(raw, asset_id)
 
         return await self._commits.share(work)
@@ -414,7 +418,7 @@ class Catalog:
     async def describe_late(
         self, before: Asset, *, type: str | None, fields: Mapping[str, str], tags: Mapping[str, str]
     ) -> bool:
-        """Set all three, and have the remote copy follow, unless something else is said of it now than `before`.
+        """Set all three as the sidecar says, and have the remote copy follow, unless it is not as `before` any more.
 
         Return whether that was so. Raise UnknownAssetError, IndexFullError.
         """
@@ -425,12 +429,22 @@ class Catalog:
             if (now.type, now.fields, now.tags) != (before.type, before.fields, before.tags):
                 return False
             raw.execute(queries.DESCRIBE, columns)
+            sidecars.say(raw, before.id, (type, fields, tags))
             misplaced.mark(raw, [before.id])
             return True
 
         is_set = await self._commits.share(work, patient=False)
         self.misplaced.set()
         return is_set
+
+    async def sidecar_said(self, asset_id: AssetId) -> sidecars.Said | None:
+        """Return what the sidecar of an asset said when it was last believed."""
+        return await self._connection.submit(lambda raw: sidecars.said(raw, asset_id))
+
+    async def believe_sidecar(self, asset: Asset) -> None:
+        """Write down that the sidecar says just what is known of an asset. Raise IndexFullError."""
+        said = asset.type, asset.fields, asset.tags
+        await self._commits.share(lambda raw: sidecars.say(raw, asset.id, said), patient=False)
 
     # What contents measure
 

@@ -151,6 +151,12 @@ HEATED: Final = (
 SET_HEAT: Final = "UPDATE warmth SET heat = ? WHERE row = ?"
 PIN: Final = "UPDATE asset SET pinned = ?1 WHERE id = ?2 AND pinned <> ?1 AND state <> 'gone'"
 DESCRIBE: Final = "UPDATE asset SET type = :type, fields = :fields, tags = :tags WHERE id = :id"
+# The primary key of `sidecar`.
+SIDECAR_SAID: Final = "SELECT said FROM sidecar WHERE asset_id = ?"
+SAY_BY_SIDECAR: Final = (
+    "INSERT INTO sidecar (asset_id, said) SELECT id, ? FROM asset WHERE id = ?"
+    " ON CONFLICT DO UPDATE SET said = excluded.said"
+)
 
 # asset_unmeasured
 UNMEASURED: Final = (

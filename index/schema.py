@@ -357,10 +357,20 @@ _APART: Final = (
     "CREATE TRIGGER asset_displaced AFTER DELETE ON asset BEGIN DELETE FROM warmth WHERE row = old.row; END",
 )
 
+# What its sidecar said when an asset was last described by it: what somebody else has said since is told from that.
+_HEARSAY: Final = (
+    "CREATE TABLE sidecar (asset_id TEXT PRIMARY KEY, said TEXT NOT NULL) STRICT, WITHOUT ROWID",
+    """CREATE TRIGGER asset_sidecar_kept AFTER UPDATE OF id ON asset WHEN new.id <> old.id
+        BEGIN UPDATE OR REPLACE sidecar SET asset_id = new.id WHERE asset_id = old.id; END""",
+    """CREATE TRIGGER asset_sidecar_dropped AFTER DELETE ON asset
+        BEGIN DELETE FROM sidecar WHERE asset_id = old.id; END""",
+)
+
 MIGRATIONS: Final = (
     *(_FIRST, _SECOND, _THIRD, _FOURTH, _FIFTH, _SIXTH, _SEVENTH, _EIGHTH, _NINTH, _TENTH, _ELEVENTH),
     _SETTLED,
     _APART,
+    _HEARSAY,
 )
 """What makes version n + 1 of version n. Released ones are never edited, only followed by another."""
 

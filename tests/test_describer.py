@@ -94,6 +94,15 @@ async def test_a_sidecar_that_makes_no_sense_is_left_out(
     assert f"{PATH}.tierd.json is left out" in caplog.text
 
 
+async def test_a_name_with_no_room_for_the_ending_has_no_sidecar(
+    place: Place, caplog: pytest.LogCaptureFixture
+) -> None:
+    """And nobody is told at each upload."""
+    async with place.core(describes=True) as core:
+        assert (await core.hot("n" * 250)).type is None
+        assert not caplog.text
+
+
 @pytest.mark.parametrize("path", ["frames/rhobh/s5/e02/f.jpg", "audio/f.mp3", "f.jpg", "image/a/f.jpg"])
 def test_a_path_that_no_rule_is_about_says_nothing(path: str) -> None:
     """Also one whose values the type does not allow."""

@@ -59,6 +59,8 @@ SERVED_BY = {
     "MEASURE": "sqlite_autoindex_asset_1",
     "PIN": "sqlite_autoindex_asset_1",
     "DESCRIBE": "sqlite_autoindex_asset_1",
+    "SIDECAR_SAID": "PRIMARY KEY",
+    "SAY_BY_SIDECAR": "sqlite_autoindex_asset_1",
     "RECORD_DISCOVERED": "INTEGER PRIMARY KEY",
     "EVENTS": "INTEGER PRIMARY KEY",
     "ACCESSES": "INTEGER PRIMARY KEY",

@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 
     from core import Core
 
-SAID = {"type": "artifact", "fields": {"kind": "thumbnails", "show": "rhobh", "season": 5, "episode": 2}}
+SAID: dict[str, Any] = {
+    "type": "artifact",
+    "fields": {"kind": "thumbnails", "show": "rhobh", "season": 5, "episode": 2},
+}
 
 
 def write(core: Core, path: str, said: object = SAID) -> None:
@@ -64,6 +67,37 @@ async def test_what_an_application_said_stays(tmp_path: Path) -> None:
         assert (await core.find("b.jpg")).type == "media"
         assert not await core.catalog.describe_late(by_hand, type="artifact", fields={}, tags={})
         assert (await core.find("b.jpg")).type == "media"
+
+
+@pytest.mark.parametrize("late", [False, True])
+async def test_what_is_edited_later_is_taken_again(tmp_path: Path, *, late: bool) -> None:
+    """However it came to be believed, also by another life of the index; until an application says something else."""
+    place = a_place(tmp_path)
+    async with place.core(layout=named("episodic"), describes=True) as core:
+        if not late:
+            write(core, "a.jpg")
+        await core.hot("a.jpg")
+        if late:
+            write(core, "a.jpg")
+            assert await of(core).look() == 1
+    if late:
+        (tmp_path / "index.db").unlink()
+    async with place.core(layout=named("episodic"), describes=True) as core:
+        await core.scan()
+        await core.discovery.discover()
+        await core.upload_all()
+        if late:
+            assert await of(core).look() == 0
+        write(core, "a.jpg", {**SAID, "fields": {**SAID["fields"], "episode": 3}})
+        assert await of(core).look() == 1
+        assert await core.rekeyer.place_all() is None
+        asset = await core.find("a.jpg")
+        assert asset.proof is not None
+        assert asset.proof.key == "artifacts/thumbnails/rhobh/s05/e03/a.jpg"
+        await core.registry.describe(asset.path, type="plate", fields={}, tags={})
+        write(core, "a.jpg")
+        assert await of(core).look() == 0
+        assert (await core.find("a.jpg")).type == "plate"
 
 
 async def test_useless_ones_are_told_of_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

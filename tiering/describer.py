@@ -13,7 +13,7 @@ from index.asset import RelPath, printable
 from tiering.label import Label, check_tags, fitting
 from tiering.metadata import largest_entries
 from tiering.template import Template, escape
-from tiering.tree import FileError, MissingError
+from tiering.tree import BadNameError, FileError, MissingError
 from tiering.vocabulary import MeaningError, checked
 
 if TYPE_CHECKING:
@@ -64,10 +64,12 @@ class Describer:
         """Return the asset, which is being uploaded, with what is known of it; in the index as well."""
         if asset.is_described:
             return asset
-        label = await self._lanes.run(partial(self.look, asset.path))
+        by_sidecar = await self._lanes.run(partial(self.sidecar, asset.path))
+        label = by_sidecar or self.by_path(asset.path)
         if not label:
             return asset
         said: dict[str, Any] = {"type": label.type, "fields": label.fields, "tags": label.tags}
+        said["by_sidecar"] = bool(by_sidecar)
         now = await self._catalog.describe_first(asset.id, **said)
         return replace(asset, type=now.type, fields=now.fields, tags=now.tags)
 
@@ -90,7 +92,8 @@ class Describer:
             finally:
                 os.close(fd)
             return _label(path, raw)
-        except MissingError:
+        except (MissingError, BadNameError):
+            # A name with no room for the ending has no sidecar.
             return Label()
         except (FileError, OSError, ValueError, MeaningError) as error:
             log.warning("the sidecar %s is left out: %s", printable(sidecar), error)

@@ -1,4 +1,4 @@
-"""Sidecars written after their asset was uploaded: found by looking, since no hint tells of an ignored name."""
+"""Sidecars written or edited after their asset was uploaded: found by looking, as no hint tells of an ignored name."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from tiering.tree import FileError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from index.asset import Asset
     from index.catalog import Catalog
     from tiering.describer import Describer
     from tiering.tree import Tree
@@ -33,10 +34,10 @@ REMEMBERED: Final = 10_000
 
 
 class Sidecar(NamedTuple):
-    """The asset that it is about, and when it was written."""
+    """The asset that it is about, and when it was last changed."""
 
     path: RelPath
-    mtime_ns: int
+    ctime_ns: int
 
 
 class Sidecars:
@@ -46,8 +47,8 @@ class Sidecars:
         self._catalog = catalog
         self._describer = describer
         self._tree = tree
-        self._useless: dict[RelPath, int] = {}
-        """Those that said nothing, and when they were written: nobody is told twice."""
+        self._read: dict[RelPath, int] = {}
+        """Those that said nothing, or nothing new, and when they were changed: nobody is told twice."""
 
     async def run(self) -> None:
         """Look through the whole tree now and then, for ever."""
@@ -68,23 +69,37 @@ class Sidecars:
         return taken
 
     async def _take(self, sidecar: Sidecar) -> bool:
-        if self._useless.get(sidecar.path) == sidecar.mtime_ns:
+        if self._read.get(sidecar.path) == sidecar.ctime_ns:
             return False
         try:
             asset = await self._catalog.find(sidecar.path)
         except UnknownAssetError:
             return False
+        if asset.state is State.GONE:
+            return False
         now = Label(asset.type, asset.fields, asset.tags)
-        # What only a rule said of the path is less than what a sidecar says of the file.
-        if (now and now != self._describer.by_path(sidecar.path)) or asset.state is State.GONE:
+        said = await self._catalog.sidecar_said(asset.id)
+        before = None if said is None else Label(*said)
+        # What a rule said of the path is less than what a sidecar says of the file, and so is what it said itself.
+        is_ours = not now or now in (self._describer.by_path(sidecar.path), before)
+        if before is not None and not is_ours:
             return False
         label = await asyncio.to_thread(self._describer.sidecar, sidecar.path)
         if label and label != now:
-            return await self._catalog.describe_late(asset, type=label.type, fields=label.fields, tags=label.tags)
-        if len(self._useless) >= REMEMBERED:
-            self._useless.clear()
-        self._useless[sidecar.path] = sidecar.mtime_ns
+            return is_ours and await self._describe(asset, label)
+        if label and before is None:
+            # It was described before there was this index.
+            await self._catalog.believe_sidecar(asset)
+        self._remember(sidecar)
         return False
+
+    async def _describe(self, asset: Asset, label: Label) -> bool:
+        return await self._catalog.describe_late(asset, type=label.type, fields=label.fields, tags=label.tags)
+
+    def _remember(self, sidecar: Sidecar) -> None:
+        if len(self._read) >= REMEMBERED:
+            self._read.clear()
+        self._read[sidecar.path] = sidecar.ctime_ns
 
 
 def find_sidecars(tree: Tree) -> Iterator[Sidecar]:
@@ -113,7 +128,7 @@ def _seen(tree: Tree, entry: os.DirEntry[str], directory: str) -> Sidecar | str 
     whose = entry.name.removesuffix(SIDECAR)
     try:
         if whose and whose != entry.name and not tree.ignores_name(whose) and entry.is_file(follow_symlinks=False):
-            return Sidecar(RelPath(path.removesuffix(SIDECAR)), entry.stat(follow_symlinks=False).st_mtime_ns)
+            return Sidecar(RelPath(path.removesuffix(SIDECAR)), entry.stat(follow_symlinks=False).st_ctime_ns)
         is_below = entry.is_dir(follow_symlinks=False) and not tree.ignores_name(entry.name)
     except OSError:
         return None
