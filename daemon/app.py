@@ -498,6 +498,8 @@ class Parts:
         return Discovery(
             self.catalog,
             self.store,
+            self.layout,
+            is_ignored=self.tree.is_ignored,
             host=self._root_id,
             doubted=not self._sealed,
             pacer=self.pacer,

@@ -6,7 +6,7 @@ from dataclasses import replace
 from itertools import chain, islice
 from typing import TYPE_CHECKING
 
-from index import misplaced, queries
+from index import listed, misplaced, queries
 from index.asset import Asset, AssetId, new_asset_ids, path_to_bytes
 from index.changes import Change, last_use, succeeds
 from index.errors import StaleTransitionError, UnknownAssetError
@@ -111,6 +111,7 @@ def adopt(connection: sqlite3.Connection, found: Iterable[FoundObject], *, now: 
 
 
 def _adopt(connection: sqlite3.Connection, found: FoundObject, now: float) -> bool:
+    was_pinned = listed.strike(connection, found.path)
     namesake = _namesake(connection, found) or _twin(connection, found)
     if namesake is not None and not _is_superseded(namesake, found):
         return False
@@ -130,7 +131,7 @@ def _adopt(connection: sqlite3.Connection, found: FoundObject, now: float) -> bo
     elif namesake is not None:
         _supersede(connection, namesake, found, now)
     else:
-        _add_cold(connection, found, now)
+        _add_cold(connection, found, now, pinned=was_pinned)
     return True
 
 
@@ -165,7 +166,7 @@ def _is_superseded(known: Asset, found: FoundObject) -> bool:
     return known.state in {State.COLD, State.DAMAGED} and succeeds(found, known)
 
 
-def _add_cold(connection: sqlite3.Connection, found: FoundObject, now: float) -> None:
+def _add_cold(connection: sqlite3.Connection, found: FoundObject, now: float, *, pinned: bool) -> None:
     asset = Asset(
         id=found.id,
         path=found.path,
@@ -179,7 +180,7 @@ def _add_cold(connection: sqlite3.Connection, found: FoundObject, now: float) ->
         sha256=None,
         content_type=found.content_type,
         proof=found.proof,
-        pinned=False,
+        pinned=pinned,
         type=found.type,
         fields=found.fields,
         tags=found.tags,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import secrets
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, NamedTuple, NewType
+from typing import TYPE_CHECKING, Final, NamedTuple, NewType
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -87,8 +87,14 @@ class ProofMethod(StrEnum):
     """The whole object was read again and its SHA-256 agreed."""
     CLAIMED = "claimed"
     """The object's own metadata says so: enough to promote by, since the bytes are hashed then; never to demote by."""
+    LISTED = "listed"
+    """No proof at all: a listing has an object at the key that this path would have. It is asked who it is before
+    anything is made of it, and forgotten where it is not this asset's."""
     COPIED = "copied"
     """The store copied a proven object and answered the same ETag and size."""
+
+
+_UNPROVEN: Final = frozenset({ProofMethod.CLAIMED, ProofMethod.LISTED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,4 +185,9 @@ class Asset:
     def is_proven(self) -> bool:
         """Whether the remote copy is proven to hold the present content; what only its metadata claim is not."""
         proof = self.proof
-        return proof is not None and proof.generation == self.generation and proof.method is not ProofMethod.CLAIMED
+        return proof is not None and proof.generation == self.generation and proof.method not in _UNPROVEN
+
+    @property
+    def is_listed(self) -> bool:
+        """Whether nothing but a listing tells of its remote copy."""
+        return self.proof is not None and self.proof.method is ProofMethod.LISTED

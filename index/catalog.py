@@ -18,6 +18,7 @@ from index import (
     admission,
     checkup,
     ledger,
+    listed,
     misplaced,
     outside,
     queries,
@@ -63,6 +64,7 @@ Position: TypeAlias = tuple[float, int]
 BEGINNING: Final[Position] = (float("-inf"), 0)
 
 RECENT_MOST: Final = 10_000
+MOST_STRUCK: Final = 1000
 
 
 class Catalog:
@@ -347,6 +349,30 @@ class Catalog:
         """
         now = self._clock()
         return await self._commits.share(lambda raw: admission.adopt(raw, found, now=now))
+
+    async def enlist(self, objects: Sequence[listed.Listed]) -> Sequence[listed.Listed]:
+        """Take in what a listing says at paths of which nothing is known; return that. See index/listed.py."""
+        now = self._clock()
+        return await self._commits.share(lambda raw: listed.enlist(raw, objects, now=now))
+
+    async def identify(self, asset: Asset, found: FoundObject | None) -> None:
+        """Put what its object says in the place of an asset of which only a listing told; nothing: forget it."""
+        now = self._clock()
+
+        def work(raw: sqlite3.Connection) -> None:
+            if found is not None:
+                admission.adopt(raw, [found], now=now)
+            listed.strike(raw, asset.path)
+
+        await self._commits.share(work)
+
+    async def strike_listed(self) -> None:
+        """Forget all of which only a listing tells."""
+        # Looked for first: where there are none, no room for the index is needed.
+        if not await self._connection.submit(lambda raw: raw.execute(queries.LISTED, (1,)).fetchall()):
+            return
+        while await self._commits.share(lambda raw: listed.strike_some(raw, MOST_STRUCK)):
+            pass
 
     async def touch(self, accesses: Mapping[AssetId, Use]) -> None:
         """Note how each asset was used. Raise IndexFullError."""

@@ -75,7 +75,18 @@ LET_IN: Final = (
     "UPDATE asset SET due_at = ?, failure_code = NULL, failure_message = NULL, failure_attempts = NULL,"
     " failure_retry_at = NULL WHERE row = ?"
 )
-KNOWN_KEYS: Final = "SELECT proof_key, proof_etag FROM asset, json_each(?) WHERE proof_key = json_each.value"
+KNOWN_KEYS: Final = (
+    "SELECT proof_key, proof_etag FROM asset, json_each(?)"
+    " WHERE proof_key = json_each.value AND proof_method <> 'listed'"
+)
+ENLIST: Final = (
+    "INSERT INTO asset (discovered_at, changed_at, due_at, handled_at, checked_at, proof_at, state, generation,"
+    " proof_generation, proof_sha256, proof_method, id, path, proof_key, proof_etag, proof_size, proof_mtime_ns,"
+    " proof_mode) VALUES (?1, ?1, ?1, ?1, ?1, ?1, 'cold', 1, 1, '', 'listed', ?2, ?3, ?4, ?5, ?6, ?7, 420)"
+    " ON CONFLICT (path) DO NOTHING"
+)
+# asset_listed
+LISTED: Final = f"SELECT {COLUMNS} FROM asset INDEXED BY asset_listed {_WARM} WHERE proof_method = 'listed' LIMIT ?"
 NEXT_DUE: Final = (
     f"SELECT due_at FROM asset INDEXED BY asset_due WHERE state = 'new' AND due_at < {NEVER} ORDER BY due_at LIMIT 1"
 )

@@ -364,6 +364,7 @@ _HEARSAY: Final = (
         BEGIN UPDATE OR REPLACE sidecar SET asset_id = new.id WHERE asset_id = old.id; END""",
     """CREATE TRIGGER asset_sidecar_dropped AFTER DELETE ON asset
         BEGIN DELETE FROM sidecar WHERE asset_id = old.id; END""",
+    "CREATE INDEX asset_listed ON asset (proof_method) WHERE proof_method = 'listed'",
 )
 
 MIGRATIONS: Final = (

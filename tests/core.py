@@ -197,7 +197,16 @@ class Core:
         self.departures = Departures(self.thermometer, observer=observer)
         self.prober = Prober(store, name="core", pacer=self.pacer, ready=lambda: None)
         self.prober.capabilities, self.prober.reason = ABLE, ""
-        self.discovery = Discovery(catalog, store, host=root_id, doubted=doubted, pacer=self.pacer, clock=clock)
+        self.discovery = Discovery(
+            catalog,
+            store,
+            rules.layout,
+            is_ignored=tree.is_ignored,
+            host=root_id,
+            doubted=doubted,
+            pacer=self.pacer,
+            clock=clock,
+        )
         self.discovery.done.set()
         bytes_in_memory, bandwidth = ByteBudget(1 << 20), Bandwidth(None, clock=clock)
         key_turns, leftovers = Turns(), Leftovers(catalog, self.store, host=root_id)

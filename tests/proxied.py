@@ -164,7 +164,14 @@ class World:
         catalog = await Catalog.open(self.core.tree.root.parent / f"index-{len(self.contents)}.db")
         try:
             discovery = Discovery(
-                catalog, self.core.store, host="root", doubted=False, pacer=self.core.pacer, clock=self.core.clock
+                catalog,
+                self.core.store,
+                MirrorLayout(),
+                is_ignored=self.core.tree.is_ignored,
+                host="root",
+                doubted=False,
+                pacer=self.core.pacer,
+                clock=self.core.clock,
             )
             for _ in range(ROUNDS):
                 if await self.suffer(discovery.discover()):

@@ -77,6 +77,7 @@ def test_another_root_and_store_have_an_index_of_their_own(root: Path, capsys: p
     assert told(capsys, "upload", *both, "--limit", "9")["results"] == []
     assert told(capsys, "upload", "--limit", "9")["results"] == []
     assert told(capsys, "upload", "--cache-dir", "nowhere", code=3)["error"]["code"] == "unknown-file"
+    assert "--store: store.url: is 'nonsense'" in str(told(capsys, "upload", "--store", "nonsense", code=78))
 
 
 def test_an_empty_host_learns_what_the_store_has(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -86,6 +87,10 @@ def test_an_empty_host_learns_what_the_store_has(root: Path, capsys: pytest.Capt
         file.unlink()
     (root / "a.jpg").unlink()
     assert told(capsys, "discover")["assets"] == len(NAMES)
+    listed = told(capsys, "discover", "--by-listing")
+    assert (listed["objects"], listed["taken"], listed["bytes"]) == (3, 1, len("what is in a.jpg"))
+    assert told(capsys, "discover", "--by-listing")["taken"] == 0
+    assert told(capsys, "discover", "--by-listing", "--foreign", code=2)["error"]
     found = told(capsys, "discover", "--sync")
     assert (found["assets"], {stray["path"] for stray in found["lacking"]}) == (len(NAMES), set(NAMES))
     assert told(capsys, "discover", "--sync")["assets"] == 0

@@ -21,7 +21,7 @@ def content_sha256(asset: Asset) -> str | None:
     """Return the SHA-256 of the present content, as far as it is known: of the local file, else of the remote copy."""
     if asset.fingerprint is not None:
         return asset.sha256
-    return asset.proof.sha256 if asset.proof is not None else None
+    return asset.proof.sha256 if asset.proof is not None and not asset.is_listed else None
 
 
 def asset_tag(asset: Asset) -> str:

@@ -145,6 +145,8 @@ class Manifest:
     async def _draft(self, known: set[str]) -> Draft:
         draft = Draft()
         async for asset in self._assets():
+            if asset.is_listed:
+                continue
             draft.last.append(entry(asset))
             draft.assets += 1
             if ends_page(asset, len(draft.last)):

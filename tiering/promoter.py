@@ -150,6 +150,9 @@ class Promoter:
 
     async def _promote(self, arrival: Arrival) -> tuple[Asset, str]:
         proof = _proof_of(arrival.asset)
+        if arrival.asset.is_listed:
+            path = printable(arrival.asset.path)
+            raise UnavailableError(f"{path}: what its object holds is still being learnt", hint="ask again in a moment")
         self._thaw.check(arrival.asset)
         await self._make_room(proof.size)
         if not self._space.is_free(proof.size):

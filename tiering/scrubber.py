@@ -142,7 +142,7 @@ class Scrubber:
 
     async def _look(self, asset: Asset, *, deep: bool) -> str:
         """Look at one remote copy and return what was found; what seems wrong is suspected."""
-        if asset.proof is None:
+        if asset.proof is None or asset.is_listed:
             return "unknown"
         result = await self._examine(asset, asset.proof, deep=deep)
         self._observer.scrubbed("read-back" if deep else "head", result)

@@ -75,7 +75,7 @@ class Sidecars:
             asset = await self._catalog.find(sidecar.path)
         except UnknownAssetError:
             return False
-        if asset.state is State.GONE:
+        if asset.state is State.GONE or asset.is_listed:
             return False
         now = Label(asset.type, asset.fields, asset.tags)
         said = await self._catalog.sidecar_said(asset.id)

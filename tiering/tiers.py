@@ -80,6 +80,10 @@ class Tiers:
             asset = await self._catalog.find(path)
         except UnknownAssetError:
             return await self._take_in(path)
+        if asset.is_listed and asset.state is State.COLD:
+            # Only its object can say whether it is this asset, and what it holds.
+            await self._discovery.identify(asset)
+            return await self.find(path)
         match asset.state:
             case State.GONE:
                 return await self._take_in(path)
