@@ -91,10 +91,17 @@ TIERS: Final = [
         "bytes",
         used=of("tierd_disk_used_bytes"),
         limit=of("tierd_disk_limit_bytes"),
-        free=of("tierd_disk_free_bytes"),
+    ),
+    graph("Free", "Of the cache root's file system.", "bytes", free=of("tierd_disk_free_bytes")),
+    graph(
+        "Demoted after",
+        "How long nobody had asked; an hour is too short.",
+        "s",
+        half=of("tierd:demotion_idle_seconds:median_1h"),
     ),
     graph("Assets", "By state.", "short", __state__=of("tierd_assets")),
     graph("Bytes", "By state.", "bytes", __state__=of("tierd_bytes")),
+    graph("Hits in bytes", "Of an hour.", "percentunit", hour=of("tierd:hit_bytes_ratio:rate1h")),
 ]
 MOVES: Final = [
     graph("Uploads", "By how they ended.", "ops", __result__=rate("tierd_uploads_total", "result")),
@@ -109,12 +116,6 @@ MOVES: Final = [
     graph("Promotions", "By how they ended.", "ops", __result__=rate("tierd_promotions_total", "result")),
     graph("Promotion time", "The slowest in twenty.", "s", p95=quantile(0.95, "tierd_promotion_duration_seconds")),
     graph("Demotions", "By why.", "ops", __reason__=rate("tierd_demotions_total", "reason")),
-    graph(
-        "Demoted after",
-        "How long nobody had asked; an hour is too short.",
-        "s",
-        half=of("tierd:demotion_idle_seconds:median_1h"),
-    ),
 ]
 STORE: Final = [
     graph("Store requests", "By operation.", "reqps", __operation__=rate("tierd_store_requests_total", "operation")),
