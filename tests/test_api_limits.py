@@ -196,7 +196,7 @@ async def test_a_stalled_reader_of_small_answers_is_cut(hasty: Served) -> None:
 async def test_an_answer_that_is_not_fetched_is_dropped(hasty: Served) -> None:
     """Few bytes left unread, and no more requests: closing does not wait for them for ever."""
     hasty.tiers.add_hot("some", b"x" * 50_000)
-    listener, *_ = hasty.server._listeners[0]
+    _, listener, *_ = hasty.server._listeners[0]
     line = await hasty.connect()
     await until(lambda: listener.connections)
     (connection,) = listener.connections
