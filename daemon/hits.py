@@ -42,6 +42,8 @@ class Hits:
     def _turn(self, now: float) -> None:
         """Empty the minutes that have passed since somebody last looked."""
         minute = int(now / _MINUTE)
+        if minute <= self._minute:
+            return
         for passed in range(max(self._minute, minute - _RING) + 1, minute + 1):
             self._hits[passed % _RING] = self._misses[passed % _RING] = 0
-        self._minute = max(self._minute, minute)
+        self._minute = minute

@@ -4,37 +4,49 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from prometheus_client import Counter, Histogram
+from prometheus_client import Histogram
+from prometheus_client.core import CounterMetricFamily
+from prometheus_client.registry import Collector
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
-    from prometheus_client import CollectorRegistry
+    from prometheus_client import CollectorRegistry, Metric
 
 OTHER: Final = "other"
 """What counts values that are not known."""
 _TRANSFER_SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 
 
-class Tallies:
-    """A counter with one label, of these values; any other value counts as the last of them."""
+class Tallies(Collector):
+    """A counter with one label, of these values; any other value counts as the last of them.
+
+    Prometheus is told when it asks: to count is part of every request.
+    """
 
     def __init__(
         self, registry: CollectorRegistry, name: str, text: str, values: Iterable[str], *, label: str = "result"
     ) -> None:
-        counter = Counter(f"tierd_{name}", text, [label], registry=registry)
-        self._children = {value: counter.labels(value) for value in values}
-        self._last = next(reversed(self._children))
-        self._totals = dict.fromkeys(self._children, 0.0)
+        self._name = f"tierd_{name}"
+        self._text = text
+        self._label = label
+        self._totals = dict.fromkeys(values, 0.0)
+        self._last = next(reversed(self._totals))
+        registry.register(self)
 
     def __repr__(self) -> str:
         return f"<Tallies {self._totals}>"
 
     def add(self, value: str, amount: float = 1) -> None:
         """Count."""
-        value = value if value in self._children else self._last
-        self._children[value].inc(amount)
-        self._totals[value] += amount
+        self._totals[value if value in self._totals else self._last] += amount
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield it as Prometheus is told."""
+        family = CounterMetricFamily(self._name, self._text, labels=[self._label])
+        for value, total in self._totals.items():
+            family.add_metric([value], total)
+        yield family
 
     def value(self, value: str) -> float:
         """Return what was counted of one value."""

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import secrets
 from collections import OrderedDict
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -20,8 +19,7 @@ _ID_BYTES: Final = 12
 _IDS_AT_ONCE: Final = 256
 
 
-@dataclass(frozen=True, slots=True)
-class Lease:
+class Lease(NamedTuple):
     """One promise to keep `asset_id` hot. `expires` is by the clock of the leases, which nobody sets."""
 
     id: str
@@ -67,7 +65,7 @@ class Leases:
     def renew(self, lease_id: str) -> Lease:
         """Make it last anew. Raise KeyError where it has ended."""
         self.expire()
-        lease = replace(self._leases[lease_id], expires=self._clock() + LEASE_SECONDS)
+        lease = self._leases[lease_id]._replace(expires=self._clock() + LEASE_SECONDS)
         self._leases[lease_id] = lease
         self._leases.move_to_end(lease_id)
         return lease
