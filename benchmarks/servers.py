@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
-import shutil
 import socket
 import subprocess
+import sys
 import time
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from benchmarks.debian import debian, libraries, search_path
 from benchmarks.ground import BUCKET
 from demo.child import free_ports, program, spawn
 from demo.seaweed import CREDENTIALS
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 START_SECONDS: Final = 30
 
 NGINX: Final = """
-daemon off; worker_processes 1; pid {place}/nginx.pid; error_log {place}/nginx.log;
+{user}daemon off; worker_processes 1; pid {place}/nginx.pid; error_log {place}/nginx.log;
 events {{ worker_connections 256; }}
 http {{
     access_log off; sendfile on; keepalive_requests 100000000; default_type application/octet-stream;
@@ -32,18 +33,25 @@ http {{
 """
 
 
-def has(name: str) -> bool:
-    """Whether a program of Debian's is here."""
-    return shutil.which(name) is not None
-
-
 @contextmanager
 def nginx(place: Path, root: Path) -> Iterator[str]:
     """Serve a directory on a unix socket, with one worker; yield the socket."""
     configuration = place / "nginx.conf"
-    configuration.write_text(NGINX.format(place=place, root=root))
-    with _running(["nginx", "-c", str(configuration), "-p", str(place)], place):
+    # As root its worker would become another user, who may not look into this place.
+    user = "user root; " if os.geteuid() == 0 else ""
+    configuration.write_text(NGINX.format(place=place, root=root, user=user))
+    command = [debian("nginx"), "-c", str(configuration), "-p", str(place), "-e", str(place / "nginx.log")]
+    with _running(command, place):
         path = f"{place}/nginx.sock"
+        _wait(lambda: _answers(path))
+        yield path
+
+
+@contextmanager
+def bare_aiohttp(place: Path, size: int) -> Iterator[str]:
+    """Answer everything with so many bytes, on a unix socket; yield the socket."""
+    path = f"{place}/bare.sock"
+    with _running([sys.executable, "-m", "benchmarks.bare", path, str(size)], place):
         _wait(lambda: _answers(path))
         yield path
 
@@ -70,6 +78,7 @@ def rclone_http(place: Path, root: Path) -> Iterator[tuple[str, int]]:
 @contextmanager
 def rclone_mount(place: Path, remote: str) -> Iterator[Path]:
     """Mount the bucket as people do who want a cache; yield where."""
+    debian("fusermount3")
     at = place / "rclone-mount"
     at.mkdir()
     options = ["--vfs-cache-mode", "full", "--cache-dir", str(place / "rclone-cache")]
@@ -84,14 +93,20 @@ def s3fs(place: Path, endpoint: str) -> Iterator[Path]:
     at = place / "s3fs-mount"
     at.mkdir()
     options = f"url={endpoint},use_path_request_style,use_cache={place / 's3fs-cache'}"
-    with _running(["s3fs", BUCKET, str(at), "-f", "-o", options], place), _mounted(at):
+    with _running([debian("s3fs"), BUCKET, str(at), "-f", "-o", options], place), _mounted(at):
         yield at
 
 
 @contextmanager
 def _running(command: Sequence[str], place: Path) -> Iterator[None]:
     names = {"AWSACCESSKEYID": "AWS_ACCESS_KEY_ID", "AWSSECRETACCESSKEY": "AWS_SECRET_ACCESS_KEY"}
-    environment = {**os.environ, **CREDENTIALS, **{ours: CREDENTIALS[theirs] for ours, theirs in names.items()}}
+    ours = {
+        "PYTHONPATH": os.pathsep.join(sys.path),
+        "PATH": search_path(),
+        "LD_LIBRARY_PATH": libraries(),
+        **CREDENTIALS,
+    }
+    environment = {**os.environ, **ours, **{name: CREDENTIALS[theirs] for name, theirs in names.items()}}
     log = place / f"{Path(command[0]).name}.log"
     process = spawn(command, environment=environment, directory=place, log=log)
     try:
@@ -107,7 +122,7 @@ def _mounted(at: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        subprocess.run(["fusermount3", "-u", str(at)], check=True)
+        subprocess.run([debian("fusermount3"), "-u", str(at)], check=True)
 
 
 def _wait(condition: Callable[[], bool]) -> None:
