@@ -17,6 +17,7 @@ import sqlite3
 from collections import deque
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +42,7 @@ import tiering.tree
 from index.catalog import Catalog
 from index.commits import Commits
 from index.connection import Connection
+from index.schema import migrate
 from tiering.answers import HotContent
 from tiering.clearance import Clearance
 from tiering.leases import LEASE_SECONDS
@@ -85,8 +87,32 @@ class DeathError(BaseException):
 
 
 @dataclass
+class Deed:
+    """What somebody else does right before something that the daemon does, or once a request of its was answered.
+
+    `occasion` is the name of a system call or request, `commit`, `answer`, or "" for any of them; `count` says which of
+    those it is, from the beginning of the step or from the deed before. `do` returns whether he could: else he tries
+    again at once.
+    """
+
+    occasion: str
+    count: int
+    do: Callable[[], bool]
+
+    def is_due(self, occasion: str) -> bool:
+        """Count one more occasion, and return whether this is the one."""
+        if self.occasion in {"", occasion}:
+            self.count -= 1
+        return self.count <= 0
+
+    def put_off(self) -> None:
+        """Try again at the next occasion of any kind."""
+        self.occasion, self.count = "", 1
+
+
+@dataclass
 class Trouble:
-    """What goes wrong in one step, counted from its beginning in effects, store requests and system calls."""
+    """What goes wrong in one step, counted from its beginning in effects and store requests."""
 
     chance: random.Random = field(default_factory=lambda: random.Random(0))
     death: int | None = None
@@ -94,11 +120,11 @@ class Trouble:
     """By store request: see MortalStore."""
     disk_fault: tuple[int, int] | None = None
     """At which effect, and the errno."""
-    meanwhile: list[tuple[int, Callable[[], bool]]] = field(default_factory=list)
-    """At which system call the owner does something; he returns whether he could, and else tries again."""
+    meanwhile: list[Deed] = field(default_factory=list)
+    turns: tuple[int, ...] = (0, 0, 0, 1, 2, 5)
+    """How many turns of the loop others may have while something is waited for."""
     effects: int = 0
     requests: int = 0
-    calls: int = 0
 
 
 class Judge:
@@ -128,6 +154,13 @@ class _Lasting(sqlite3.Connection):
         super().close()
 
 
+@cache
+def _empty_index() -> bytes:
+    with contextlib.closing(sqlite3.connect(":memory:", isolation_level=None)) as raw:
+        migrate(raw, now=0)
+        return raw.serialize()
+
+
 class IndexFile:
     """The file of the index."""
 
@@ -135,12 +168,22 @@ class IndexFile:
         self.raw: _Lasting | None = None
         self._uncertain: list[bytes] = []
         """What the file was before each commit that was not synced."""
+        self._is_new = False
 
     def connect(self) -> sqlite3.Connection:
         """Open it, or make it."""
         if self.raw is None:
             self.raw = sqlite3.connect(":memory:", isolation_level=None, factory=_Lasting, cached_statements=256)
+            self.raw.deserialize(_empty_index())
+            self._is_new = True
         return self.raw
+
+    def migrate(self, raw: sqlite3.Connection, *, now: float) -> bool:
+        """Stand in for the making of tables, which takes longer than a life of a few steps: they are there."""
+        if self._is_new:
+            raw.execute("UPDATE sqlite_sequence SET seq = ? WHERE name = 'event'", (int(now * 1000),))
+        is_new, self._is_new = self._is_new, False
+        return is_new
 
     def before_commit(self, raw: sqlite3.Connection) -> None:
         """Keep what a loss of power would bring back."""
@@ -213,6 +256,7 @@ class World:
         # Damage to the index's file is for tests of a real file.
         self._set(index.connection, "_check", _nothing)
         self._set(index.connection, "require_whole", _nothing)
+        self._set(index.connection, "migrate", self.index.migrate)
         self._set(Commits, "_commit", _committing(self, Commits._commit))
         self._set(index.asset, "secrets", Names)
         self._set(tiering.stores.memory, "uuid", Names)
@@ -222,7 +266,7 @@ class World:
         setattr(where, name, value)
 
     def _turns(self) -> int:
-        return self.trouble.chance.choice((0, 0, 0, 1, 2, 5))
+        return self.trouble.chance.choice(self.trouble.turns)
 
     def _note_unhandled(self, loop: Any, context: dict[str, Any]) -> None:
         error = context.get("exception")
@@ -238,9 +282,8 @@ class World:
             raise DeathError(name)
         self.clock.passed_ns += 1000
         trouble = self.trouble
-        trouble.calls += 1
-        while trouble.meanwhile and trouble.calls >= trouble.meanwhile[0][0] and trouble.meanwhile[0][1]():
-            trouble.meanwhile.pop(0)
+        if trouble.meanwhile:
+            self.give_way(name)
         if name not in CHANGES:
             return
         self.effect(f"{name} {os.fsdecode(about)}", name)
@@ -252,6 +295,15 @@ class World:
             code = trouble.disk_fault[1]
             self.trace.append(f"fault {os.strerror(code)}")
             raise OSError(code, os.strerror(code))
+
+    def give_way(self, occasion: str) -> None:
+        """Let others do what they have waited for this occasion with."""
+        meanwhile = self.trouble.meanwhile
+        while meanwhile and meanwhile[0].is_due(occasion):
+            if not meanwhile[0].do():
+                meanwhile[0].put_off()
+                return
+            meanwhile.pop(0)
 
     def effect(self, said: str, name: str = "") -> None:
         """Something is about to have an effect that outlives the daemon; or it dies."""
@@ -354,6 +406,7 @@ def _connecting(file: IndexFile) -> Callable[[Connection], sqlite3.Connection]:
 
 def _committing(world: World, commit: Callable[..., Any]) -> Callable[..., Any]:
     def walk(self: Any, works: Any, raw: sqlite3.Connection) -> Any:
+        world.give_way("commit")
         world.effect("commit")
         world.index.before_commit(raw)
         result = commit(self, works, raw)
@@ -403,6 +456,7 @@ class MortalStore:
             await self._world.loop.pass_turns()
             if fault in ERRORS:
                 raise ERRORS[fault](key)
+            self._world.give_way(name)
             self._world.effect(f"{name} {key}", name)
             if name == "delete":
                 self._world.judge.before_delete(key, named.get("etag"))
@@ -410,6 +464,7 @@ class MortalStore:
             if name == "head":
                 self._world.heads[key] = (result.etag, self._world.clock.monotonic())
             self._world.effect("answer", name)
+            self._world.give_way("answer")
             await self._world.loop.pass_turns()
             if fault == "lost":
                 raise ERRORS["unavailable"](key)
@@ -421,6 +476,7 @@ class MortalStore:
     async def get(self, key: str, **named: Any) -> AsyncIterator[Any]:
         """See Store."""
         fault = self._fault()
+        self._world.give_way("get")
         self._world.effect(f"get {key}")
         await self._world.loop.pass_turns()
         if fault in ERRORS:

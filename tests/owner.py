@@ -31,6 +31,8 @@ class Owner:
         self._versions = 0
         self.expected: dict[str, set[bytes]] = {}
         self.history: dict[str, set[bytes]] = {path: set() for path in PATHS}
+        self.promised: dict[str, bytes] = {}
+        """What was cold at each path when the index was lost, until he puts something there or takes it away."""
         self.unsynced: set[str] = set()
         """Paths whose last act a loss of power may undo."""
         self.seen: dict[str, set[bytes | None]] = {}
@@ -49,12 +51,14 @@ class Owner:
     def _left(self, paths: Iterable[str], content: bytes, *, synced: bool) -> None:
         for path in paths:
             self.expected[path] = {content}
+            self.promised.pop(path, None)
             self.history[path].add(content)
             self.seen.setdefault(path, set()).add(content)
             (self.unsynced.discard if synced else self.unsynced.add)(path)
 
     def _gone(self, path: str, *, synced: bool) -> None:
         self.expected.pop(path, None)
+        self.promised.pop(path, None)
         self.seen.setdefault(path, set()).add(None)
         (self.unsynced.discard if synced else self.unsynced.add)(path)
 
@@ -216,17 +220,31 @@ class Owner:
 
     # What he holds open
 
-    def hold(self, path: str, *, writing: bool) -> None:
-        """Open a file and keep it open."""
+    def hold(self, path: str, *, writing: bool) -> bool:
+        """Open a file and keep it open; to write it only where there are file leases, for else nobody could know."""
         node = self._disk.node(path)
         if node is None or len(self.writers) + len(self.readers) >= 4:
-            return
+            return True
+        writing = writing and self._disk.grants_leases
         fd = self._open(path, os.O_RDWR if writing else os.O_RDONLY)
-        assert fd is not None, "a file lease outlived the call that took it"
+        if fd is None:
+            return False
         if writing:
             self.writers[fd] = path
         else:
             self.readers[fd] = node.data
+        return True
+
+    def go_on(self, chance: random.Random) -> bool:
+        """Write or close something that is held open."""
+        held = [*self.writers, *self.readers]
+        if held:
+            fd = chance.choice(held)
+            if fd in self.writers and chance.random() < 0.6:
+                self.write_on(fd, chance)
+            else:
+                self.let_go(fd)
+        return True
 
     def write_on(self, fd: int, chance: random.Random) -> None:
         """Write through what was opened long ago. It must still have a name, if he has not taken it away."""

@@ -145,6 +145,8 @@ class Disk:
         self.grants_leases = True
         self.has_fine_times = True
         """Whether a time that was looked at moves on with the next change, as from Linux 6.13 on, without a tick."""
+        self._latest_ns = 0
+        """The latest time between ticks that a file was given."""
         self.is_mounted = True
         self._numbers = 1
         self.root = self._directory()
@@ -177,8 +179,12 @@ class Disk:
     def stamp(self, node: Node) -> int:
         """Return the time of a change to a file."""
         now = self.tick()
-        if self.has_fine_times and node.was_looked_at and now <= node.ctime_ns:
-            now = max(self.now_ns(), node.ctime_ns + 1)
+        if self.has_fine_times:
+            if self._latest_ns // TICK_NS == now // TICK_NS:
+                # No time of a tick is before one that was given since.
+                now = self._latest_ns
+            if node.was_looked_at and now <= node.ctime_ns:
+                now = self._latest_ns = max(self.now_ns(), node.ctime_ns + 1)
         node.was_looked_at = False
         return now
 

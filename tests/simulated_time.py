@@ -72,6 +72,8 @@ class Loop(asyncio.BaseEventLoop):
         self.clock = Clock()
         self.turns: Callable[[], int] = int
         self._selector = _Sleep(self.clock)
+        # A nanosecond is less than a float can tell after half a year: a timer that is due would never be over.
+        self._clock_resolution = 1e-6
 
     def renew(self) -> None:
         """Begin anew at the beginning of time."""

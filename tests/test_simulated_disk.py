@@ -234,3 +234,15 @@ def test_a_call_that_is_not_simulated_is_an_error() -> None:
     _, calls = a_disk()
     with pytest.raises(AttributeError, match="not simulated"):
         calls.truncate("/etc/passwd", 0)
+
+
+def test_no_time_goes_back_within_a_tick() -> None:
+    """A change after a look moves on within it, and one that nobody looked before takes no time of before that."""
+    now = 1_000_000_001
+    disk = Disk(PLACE, lambda: now)
+    node = disk.make(is_directory=False, mode=0o644, is_owners=True)
+    node.was_looked_at = True
+    node.ctime_ns = disk.stamp(node)
+    assert node.ctime_ns == now
+    now += 1
+    assert disk.stamp(node) == node.ctime_ns
