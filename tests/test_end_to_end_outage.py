@@ -48,7 +48,7 @@ def test_a_store_that_is_dead_at_the_start(server: Seaweed, bucket: Bucket, laun
     assert (store["reachable"], bool(store["reason"])) == (False, True)
     daemon.wait("the bytes are told", lambda: daemon.status()["queue"]["unprotected_bytes"] == 100_000)
     assert daemon.figure("unprotected_bytes") == 100_000
-    assert daemon.figure("oldest_unprotected_seconds") > 0
+    daemon.wait("their age is told", lambda: daemon.figure("oldest_unprotected_seconds") > 0)
     with pytest.raises(TierdError) as refused:
         daemon.read("nowhere")
     assert refused.value.status == 503, "what the store has is not known: that it has nothing must not be said"
