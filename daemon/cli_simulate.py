@@ -50,6 +50,19 @@ class Case:
         return LruPolicy() if self.policy == "lru" else AgePolicy()
 
 
+def _drawable(file: Path | None) -> Path | None:
+    """Refuse a place for a picture before anything else takes its time."""
+    if file is not None and (file.is_dir() or not file.parent.is_dir()):
+        raise typer.BadParameter(f"{file} cannot be written: name a file in a directory that is there")
+    return file
+
+
+PlotFile = Annotated[
+    Path | None,
+    typer.Option("--plot", help="Draw it, too.", metavar="FILE.svg", readable=False, callback=_drawable),
+]
+
+
 def simulate(
     context: typer.Context,
     trace: Annotated[
@@ -69,9 +82,7 @@ def simulate(
     admission: Annotated[
         str, typer.Option(help="off: promote all; cut: not what would be the next to go.", metavar="RULE")
     ] = "off",
-    plot_file: Annotated[
-        Path | None, typer.Option("--plot", help="Draw it, too.", metavar="FILE.svg", readable=False)
-    ] = None,
+    plot_file: PlotFile = None,
 ) -> Code:
     """Say what would have been served from disk: how much, with which policy and how much disk. Needs no daemon."""
     given = options(context)
@@ -94,9 +105,7 @@ def simulate(
 def curve(
     context: typer.Context,
     *,
-    plot_file: Annotated[
-        Path | None, typer.Option("--plot", help="Draw it, too.", metavar="FILE.svg", readable=False)
-    ] = None,
+    plot_file: PlotFile = None,
 ) -> None:
     """Say what more disk would bring, or less, by the reads that the daemon remembers."""
     given = options(context)

@@ -85,6 +85,16 @@ def test_a_picture(trace: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str
     assert "lru" in capfd.readouterr().out
 
 
+@pytest.mark.parametrize("place", ["nowhere/x.svg", "."])
+def test_a_picture_has_a_place_before_anything_is_counted(
+    trace: Path, place: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Where none can be written, that is said at once."""
+    assert cli.run(["simulate", str(trace), "--plot", place]) == 2
+    said = capfd.readouterr()
+    assert (said.out, f"{place} cannot be written" in said.err) == ("", True)
+
+
 def test_broken_rows_are_named(trace: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """With their lines, on stderr; what is right is simulated."""
     # Spreadsheets begin a file with a mark.
