@@ -7,6 +7,7 @@ import hashlib
 import itertools
 import os
 import random
+import re
 import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -141,7 +142,9 @@ def is_ours(name: str, door: Door) -> bool:
     """Whether a whole path is the index, the store, or, for the watcher, a directory really beneath the root."""
     index = {f"{door.directory}/index.db{end}" for end in ("", "-wal", "-shm", "-journal")}
     real = os.path.realpath(name) + "/"
-    return name in index or name.startswith("/proc/self/fd/") or real.startswith((f"{door.cold}/", f"{door.root}/"))
+    # What the watchdog asks about the daemon's own threads is a number of the kernel's.
+    kernels = name.startswith("/proc/self/fd/") or re.fullmatch(r"/proc/self/task/\d+/schedstat", name) is not None
+    return name in index or kernels or real.startswith((f"{door.cold}/", f"{door.root}/"))
 
 
 class Swapper(threading.Thread):
