@@ -276,10 +276,9 @@ class Catalog:
         """How much there is of everything: always in memory, always as of the last commit."""
         return self._now.totals
 
-    async def unprotected(self) -> tuple[int, float | None]:
-        """Return the bytes whose only whole copy is the local one, and since when the oldest of them exists."""
-        oldest = await self._one(queries.OLDEST_UNPROTECTED)
-        return self.totals.unprotected_bytes, oldest
+    async def oldest_unprotected(self) -> float | None:
+        """Return since when the oldest content exists whose only whole copy is the local one; None if there is none."""
+        return await self._one(queries.OLDEST_UNPROTECTED)
 
     # Changing
 

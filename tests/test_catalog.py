@@ -710,16 +710,16 @@ async def test_totals_are_right_in_every_state(catalog: Catalog) -> None:
 
 async def test_what_is_unprotected(catalog: Catalog) -> None:
     """The bytes whose only copy is local, and since when the oldest of them exists."""
-    assert await catalog.unprotected() == (0, None)
+    assert (catalog.totals.unprotected_bytes, await catalog.oldest_unprotected()) == (0, None)
     now = NOW
     catalog._clock = lambda: now
     for state in State:
         now += 1
         await bring_to(catalog, state, state.value, size=100)
-    assert await catalog.unprotected() == (400, NOW + 1)
+    assert (catalog.totals.unprotected_bytes, await catalog.oldest_unprotected()) == (400, NOW + 1)
     now += 1
     await drive(catalog, await catalog.find(RelPath("new")), *WAYS[State.REPLICATED])
-    assert await catalog.unprotected() == (300, NOW + 2)
+    assert (catalog.totals.unprotected_bytes, await catalog.oldest_unprotected()) == (300, NOW + 2)
 
 
 async def test_touch_counts_and_never_goes_back(catalog: Catalog) -> None:

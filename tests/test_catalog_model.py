@@ -320,7 +320,8 @@ class CatalogMachine(RuleBasedStateMachine):
         assert totals.disk_bytes == sum(row["disk"] for row in rows)
         unprotected = [row for row in rows if row["state"] in UNPROTECTED]
         oldest = min((row["since"] for row in unprotected), default=None)
-        assert self.do(self.catalog.unprotected()) == (sum(row["size"] for row in unprotected), oldest)
+        assert self.catalog.totals.unprotected_bytes == sum(row["size"] for row in unprotected)
+        assert self.do(self.catalog.oldest_unprotected()) == oldest
 
     @invariant()
     def queue_agrees(self) -> None:

@@ -70,7 +70,7 @@ class Inspector:
 
     async def sample(self) -> None:
         """Read the figures that only the index can tell."""
-        _, self._oldest_unprotected = await self._catalog.unprotected()
+        self._oldest_unprotected = await self._catalog.oldest_unprotected()
         self._oldest_check = await self._catalog.oldest_check()
 
     def status(self) -> Status:
